@@ -1,0 +1,1 @@
+"""Features of schedules and the models that predict their run time from them; no compiler inside."""

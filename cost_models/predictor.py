@@ -1,0 +1,144 @@
+"""What a search holds: measurements go in, predicted seconds come out.
+
+How the parts combine: ``log2(seconds) = log2(draft) - trust * pretrained(x) - residual(x)
+- log2(P(success))``, plus the task's own median error once it has measurements. The pre-trained
+trees are a fixed base and the run's trees learn what is left; ``trust`` is a ridge regression of
+the run's data on the pre-trained prediction that starts at 1. Without weights for the machine that
+term goes; before the first measurement the later ones do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from cost_models.base import Dataset, Matrix, Vector
+from cost_models.boosters import BoosterSet
+from cost_models.pretrained import WEIGHTS_DIRECTORY, load_pretrained
+from cost_models.xgb_ranker import XGBRanker
+
+if TYPE_CHECKING:
+    from search_space.hardware import Hardware
+
+_BLIND_SPREAD = 1.0
+"""Standard deviation, in powers of two, that is claimed before anything was learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Predicted run times.
+
+    Attributes:
+        seconds: [N] expected seconds, lower is better; likely failures are made slow.
+        spread: [N] doubt as a standard deviation of ``log2(seconds)``.
+    """
+
+    seconds: Vector
+    spread: Vector
+
+    def optimistic(self, weight: float) -> Vector:
+        """Return [N] seconds with ``weight`` standard deviations taken off, for exploration."""
+        return self.seconds * np.exp2(-weight * self.spread)
+
+
+class Predictor:
+    """Pre-trained model, draft model and run data under one roof; owned by one thread.
+
+    Args:
+        hardware: The machine; any object with the attributes of ``Hardware``.
+        seed: Makes training reproducible.
+        threads: Threads of training and prediction; more than one only pays on an idle machine.
+        weights: Folder of pre-trained weights; ``None`` to go without.
+        learn: Whether :meth:`refit` trains; off to rank by what was known before the run.
+        row_limit: Most measurements that training looks at; of more, a random part.
+    """
+
+    def __init__(
+        self,
+        hardware: Hardware,
+        seed: int,
+        *,
+        threads: int = 1,
+        weights: Path | None = WEIGHTS_DIRECTORY,
+        learn: bool = True,
+        row_limit: int = 3000,
+    ) -> None:
+        prior: BoosterSet | None = None
+        self.reason = "draft model: pre-trained weights are switched off"
+        if weights is not None:
+            loaded = load_pretrained(hardware, weights, threads)
+            prior, self.reason = loaded.residual, loaded.reason
+        self._seed, self._learn, self._row_limit = seed, learn, row_limit
+        self._parts: list[Dataset] = []
+        self._offsets: dict[int, float] = {}
+        self.model_ = XGBRanker(seed, threads, prior)
+        self.is_fitted_ = False
+
+    @property
+    def data(self) -> Dataset | None:
+        """Everything observed, in order; ``None`` before the first observation."""
+        return Dataset.join(self._parts) if self._parts else None
+
+    def observe(self, group: int, features: Matrix, draft_seconds: Vector, measured_seconds: Vector) -> None:
+        """Remember measurements; nothing is learned before :meth:`refit`.
+
+        Args:
+            group: Task of these candidates.
+            features: [N, F].
+            draft_seconds: [N] what the draft model said.
+            measured_seconds: [N]; ``nan`` for a candidate that failed.
+
+        Raises:
+            ValueError: If shapes differ or a time is not positive.
+        """
+        size = len(features)
+        if not size:
+            return
+        self._parts.append(
+            Dataset(
+                np.array(features, np.float32),
+                np.array(draft_seconds, float),
+                np.array(measured_seconds, float),
+                np.full(size, group, np.int64),
+            )
+        )
+
+    def refit(self) -> Self:
+        """Learn from everything observed."""
+        data = self.data
+        if data is None or not self._learn:
+            return self
+        self._parts = [data]
+        chosen = data
+        if len(data) > self._row_limit:
+            rows = np.random.default_rng(self._seed).permutation(len(data))[: self._row_limit]
+            chosen = data.take(np.sort(rows))
+        self.model_.fit(chosen)
+        self.is_fitted_ = bool(self.model_.residual_.boosters)
+        ran = data.take(data.succeeded)
+        if len(ran):
+            scores = self.model_.predict(ran.features, ran.draft_seconds)
+            error = np.log2(ran.measured_seconds) + scores
+            self._offsets = {int(g): float(np.median(error[ran.groups == g])) for g in np.unique(ran.groups)}
+        return self
+
+    def predict(self, features: Matrix, draft_seconds: Vector, group: int | None = None) -> Prediction:
+        """Predict run times.
+
+        Args:
+            features: [N, F].
+            draft_seconds: [N] what the draft model says.
+            group: The task; with measurements of it the level of the prediction is right too, not
+                only the order.
+
+        Returns:
+            Seconds and doubt.
+        """
+        scores, spread = self.model_.predict_with_spread(features, draft_seconds)
+        offset = self._offsets.get(group, 0.0) if group is not None else 0.0
+        if not self.is_fitted_:
+            spread = np.full(len(scores), _BLIND_SPREAD)
+        return Prediction(np.exp2(offset - scores), spread)

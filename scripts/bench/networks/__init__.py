@@ -1,0 +1,26 @@
+"""The benchmark's networks: our own definitions with seeded random weights, as ONNX.
+
+``python -m scripts.bench.networks resnet18 mobilenet_v2 --out DIR`` writes the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import onnx
+
+from scripts.bench.networks.transformers import bert, vit
+from scripts.bench.networks.vision import dcgan, mobilenet_v2, resnet, resnet3d
+
+NETWORKS: Mapping[str, Callable[[int], onnx.ModelProto]] = {
+    "resnet18": lambda batch: resnet(18, batch),
+    "resnet50": lambda batch: resnet(50, batch),
+    "mobilenet_v2": mobilenet_v2,
+    "resnet3d18": resnet3d,
+    "dcgan": dcgan,
+    "bert": bert,
+    "vit": vit,
+}
+"""Name to a function of the batch size."""
+
+__all__ = ["NETWORKS", "bert", "dcgan", "mobilenet_v2", "resnet", "resnet3d", "vit"]

@@ -1,0 +1,143 @@
+"""The process of one side: loads an operator, checks it, and times it when it is its turn.
+
+Reads one JSON object a line from standard input and answers each with one on standard output.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from scripts.bench.problem import Problem
+from scripts.bench.reference import TOLERANCE, error
+from scripts.bench.sides import MODULES
+from scripts.bench.sides.base import NoKernel, Variant
+
+BLOCKS = 3
+"""Timed blocks of one turn; their median counts."""
+
+
+class Worker:
+    """Answers the messages of one parent.
+
+    Args:
+        side: Name of a side.
+    """
+
+    def __init__(self, side: str) -> None:
+        self._side = import_module(MODULES[side])
+        self._call: Callable[[], Any] | None = None
+
+    def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out one message."""
+        return {"load": self._load, "turn": self._turn, "overhead": self._overhead}[message["do"]](message)
+
+    def _load(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        self._call = None
+        problem = Problem.from_dict(message["problem"])
+        expected = np.load(message["reference"])
+        variants: list[Variant] = self._side.load(problem, problem.arrays(), message["options"])
+        if not variants:
+            return {"absent": f"no {problem.operator} ({problem.dtype})"}
+        timed: list[tuple[float, Variant, float]] = []
+        problems: list[str] = []
+        for variant in variants:
+            try:
+                variant.call()
+                found = error(problem, variant.output(), expected)
+            except (ValueError, RuntimeError, NotImplementedError) as reason:
+                problems.append(f"{variant.name}: {_last_line(reason)}")
+                continue
+            if found > TOLERANCE[problem.dtype]:
+                problems.append(f"{variant.name}: largest error {found:.3g} of the largest element")
+                continue
+            seconds = min(time_call(variant.call, 0.03, 0.02) for _ in range(3)) if len(variants) > 1 else 0.0
+            timed.append((seconds, variant, found))
+        if not timed:
+            return {"wrong": "; ".join(problems)}
+        _, best, found = min(timed, key=lambda item: item[0])
+        self._call = best.call
+        return {"variant": best.name, "error": found, "problems": problems}
+
+    def _turn(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._call is not None  # the parent gives turns to what was loaded
+        return {"seconds": time_call(self._call, message["warm_seconds"], message["seconds"])}
+
+    def _overhead(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return {"seconds": min(time_call(self._side.trivial(), 0.02, 0.02) for _ in range(5))}
+
+
+def time_call(call: Callable[[], Any], warm_seconds: float, seconds: float) -> float:
+    """Warm up, then time blocks of calls.
+
+    Args:
+        call: What is timed.
+        warm_seconds: Least time of the warm-up; at least one call is made.
+        seconds: Least time of all blocks together; at least one call is made.
+
+    Returns:
+        Seconds per call, the median of the blocks.
+    """
+    clock = time.perf_counter
+    count, began = 0, clock()
+    while not count or clock() - began < warm_seconds:
+        call()
+        count += 1
+    each = (clock() - began) / count
+    blocks = BLOCKS if each < seconds / BLOCKS else 1
+    number = max(1, round(seconds / blocks / each))
+    gc.disable()
+    try:
+        return median(_block(call, number) for _ in range(blocks))
+    finally:
+        gc.enable()
+
+
+def _block(call: Callable[[], Any], number: int) -> float:
+    turns = range(number)
+    began = time.perf_counter()
+    for _ in turns:
+        call()
+    return (time.perf_counter() - began) / number
+
+
+def _last_line(reason: BaseException) -> str:
+    lines = str(reason).strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    # A stopped process would outlive a parent that is killed.
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+    # Libraries print to standard output; the answers have a descriptor of their own.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    worker: Worker | None = None
+    for line in sys.stdin:
+        try:
+            worker = worker or Worker(sys.argv[1])
+            reply = worker.answer(json.loads(line))
+        except ImportError as reason:
+            reply = {"absent": str(reason)}
+        except NoKernel as reason:
+            reply = {"absent": str(reason)}
+        except Exception as reason:  # whatever a library raises is this side's result, not ours
+            reply = {"broken": f"{type(reason).__name__}: {_last_line(reason)}"}
+        answers.write(json.dumps(reply) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Sketches, decision slots and populations of schedules for TensorIR programs."""

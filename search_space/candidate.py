@@ -1,0 +1,164 @@
+"""From a workload to its sketches, and from a plan to a scheduled module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from search_space.cpu import CPU_RULES
+from search_space.generate import generate, workload_sketches
+from search_space.hardware import Hardware, hardware_of
+from search_space.numerics import vectorise_transcendentals
+from search_space.rewrites import alternatives
+from search_space.sketch import Sketch
+from search_space.tvm_api import IRModule, Schedule, Trace, load_json, save_json, tvm
+from search_space.workload import Workload, workload_of
+
+Plan = Mapping[str, Any]
+"""How to schedule a workload, as JSON values: ``{"kind": "default"}``, ``{"kind": "sketch",
+"sketch": name, "row": [...]}`` or ``{"kind": "trace", "base": program or null, "trace": [...]}``."""
+
+DEFAULT_PLAN: dict[str, Any] = {"kind": "default"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """A workload on a target, with its sketches by name.
+
+    Attributes:
+        workload: The program.
+        target: The TVM target.
+        hardware: Its limits.
+        sketches: Name to sketch, in the generator's order.
+    """
+
+    workload: Workload
+    target: Any
+    hardware: Hardware
+    sketches: dict[str, Sketch]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Materialized:
+    """A scheduled module and what it takes to make it again.
+
+    Attributes:
+        module: IRModule whose ``main`` has the workload's parameters.
+        trace: The schedule's trace as JSON text; None for the untuned program.
+        base: Program JSON that the trace applies to, or None for the workload's own.
+        tolerance_scale: How much larger a rounding error the program may have (see ``Rewrite``).
+    """
+
+    module: Any
+    trace: str | None
+    base: str | None
+    tolerance_scale: float = 1.0
+
+
+def context_of(workload: Workload, target: Any) -> Context:
+    """Derive the sketches of a workload for a target."""
+    hardware = hardware_of(target)
+    sketches = workload_sketches(workload, hardware, CPU_RULES)
+    for rewrite in alternatives(workload.func):
+        sketches += generate(
+            rewrite.func,
+            workload.name,
+            workload.flops,
+            hardware,
+            CPU_RULES,
+            prefix=rewrite.name,
+            rewritten=True,
+            tolerance_scale=rewrite.tolerance_scale,
+        )
+    return Context(workload, target, hardware, {s.name: s for s in sketches})
+
+
+def prepare(program: str, target: str) -> Context:
+    """Read a workload and a target back from text and derive the sketches.
+
+    Args:
+        program: :meth:`search_space.workload.Workload.program`.
+        target: :func:`search_space.hardware.target_text`.
+
+    Returns:
+        The context; the same text gives the same sketches.
+    """
+    return context_of(workload_of(load_json(program), "workload"), tvm.target.Target(json.loads(target)))
+
+
+def sketch_plan(sketch: Sketch, row: Any) -> dict[str, Any]:
+    """Return the plan of one candidate of a sketch."""
+    return {"kind": "sketch", "sketch": sketch.name, "row": [int(v) for v in row]}
+
+
+def materialize(context: Context, plan: Plan) -> Materialized:
+    """Schedule a workload as a plan says.
+
+    Args:
+        context: See :func:`prepare`.
+        plan: See :data:`Plan`.
+
+    Returns:
+        The module, ready to compile.
+
+    Raises:
+        ValueError: If the plan's kind or sketch is unknown, or its row does not fit the sketch.
+        tvm.s_tir.ScheduleError: If a primitive refuses.
+    """
+    kind = plan.get("kind")
+    if kind == "default":
+        return Materialized(_module(context.workload.func), None, None)
+    if kind == "sketch":
+        sketch = context.sketches.get(str(plan["sketch"]))
+        if sketch is None:
+            raise ValueError(f"no sketch is named {plan['sketch']!r}; there are {sorted(context.sketches)}")
+        sch = sketch.schedule(np.array(plan["row"], dtype=np.int32))
+        base = save_json(sketch.func) if sketch.rewritten else None
+        return Materialized(finish_module(sch.mod), trace_text(sch.trace), base, sketch.tolerance_scale)
+    if kind == "trace":
+        base = plan.get("base")
+        func = load_json(str(base)) if base else context.workload.func
+        # The module must stay referenced: TVM changes a module that nobody else holds in place.
+        module = _module(func)
+        sch = Schedule(module, debug_mask="none", error_render_level="fast")
+        Trace.apply_json_to_schedule(plan["trace"], sch)
+        return Materialized(
+            finish_module(sch.mod), trace_text(sch.trace), None if base is None else str(base)
+        )
+    raise ValueError(f"a plan of kind {kind!r} is unknown: expected default, sketch or trace")
+
+
+def trace_text(trace: Any) -> str:
+    """Return a trace as JSON text of plain values."""
+    return json.dumps(_plain(trace.as_json()), separators=(",", ":"))
+
+
+def _module(func: Any) -> Any:
+    return IRModule({"main": func.with_attr("global_symbol", "main")})
+
+
+def finish_module(module: Any) -> Any:
+    """Apply what every scheduled module gets before it is compiled."""
+    return vectorise_transcendentals(module)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, float):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if hasattr(value, "items"):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if hasattr(value, "__iter__"):
+        return [_plain(v) for v in value]
+    if hasattr(value, "value"):
+        return _plain(value.value)
+    return int(value)

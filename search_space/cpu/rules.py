@@ -1,0 +1,155 @@
+"""Which rule takes which block on a CPU, in order of preference.
+
+A state's pending blocks are visited from the outputs to the inputs (Ansor section 4.1); each rule
+takes the last pending block, with the producers that belong to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search_space.access import BlockInfo
+from search_space.generate import Rule, SketchState
+from search_space.rules.compute_location import ComputeLocationStep
+from search_space.rules.elementwise import ElementwiseStep
+from search_space.rules.epilogue import AttachEpilogueStep, CacheWriteStep, FuseConsumerStep
+from search_space.rules.inline import is_injective
+from search_space.rules.packing import PackStep, PlacePanelsStep
+from search_space.rules.rfactor import FactorStep
+from search_space.rules.rows import RowsStep, row_axes
+from search_space.rules.tiling import FinishTileStep, TileStep, is_tileable
+from search_space.steps import Step
+from search_space.tiling import make_tiling
+
+
+def tile_with_consumer(state: SketchState, block: BlockInfo) -> Sequence[SketchState]:
+    """Tile the reduction that feeds an element-wise block, and end every tile with that block."""
+    if not is_injective(block):
+        return ()
+    candidates = [
+        state.blocks[p]
+        for p in block.producers
+        if p in state.pending and state.blocks[p].is_reduction and state.blocks[p].consumers == (block.name,)
+    ]
+    wanted = [c for c in candidates if wants_tiling(c, state) and _covers(c, block)]
+    if len(wanted) != 1:
+        return ()
+    return (_tiled(state, wanted[0], block),)
+
+
+def tile(state: SketchState, block: BlockInfo) -> Sequence[SketchState]:
+    """Tile a reduction with reuse, or one whose outputs are contiguous in its input."""
+    if not wants_tiling(block, state):
+        return ()
+    return (_tiled(state, block, None),)
+
+
+def rows(state: SketchState, block: BlockInfo) -> Sequence[SketchState]:
+    """Run a chain of passes over rows together."""
+    chain = _row_chain(state, block)
+    members = tuple(n for n in state.blocks if n in chain)
+    if not any(state.blocks[n].is_reduction for n in (*members, block.name)):
+        return ()
+    count = row_axes(block, state.blocks, members)
+    if count == 0:
+        return ()
+    total = 1
+    for axis in block.axes[:count]:
+        total *= axis.extent
+    if total < state.hardware.cores:
+        return ()
+    step = RowsStep(tuple(state.blocks[n] for n in (*members, block.name)), count, state.hardware)
+    return (state.scheduled((*members, block.name), (step,), "rows"),)
+
+
+def factor(state: SketchState, block: BlockInfo) -> Sequence[SketchState]:
+    """Factor a reduction over tasks and lanes."""
+    if not block.is_reduction or len(block.writes) != 1:
+        return ()
+    return (state.scheduled((block.name,), (FactorStep(block, state.hardware),), "factored"),)
+
+
+def elementwise(state: SketchState, block: BlockInfo) -> Sequence[SketchState]:
+    """Schedule whatever is left on its own."""
+    return (state.scheduled((block.name,), (ElementwiseStep(block, state.hardware),)),)
+
+
+CPU_RULES: tuple[Rule, ...] = (tile_with_consumer, tile, rows, factor, elementwise)
+
+
+def wants_tiling(block: BlockInfo, state: SketchState) -> bool:
+    """Report whether register tiles suit a block: reuse, or vectors along its outputs."""
+    if not block.is_reduction or len(block.writes) != 1:
+        return False
+    tiling = make_tiling(block, state.hardware)
+    if not is_tileable(tiling):
+        return False
+    if block.has_reuse:
+        return True
+    if tiling.vector < 0:
+        return False
+    iterator = tiling.axes[tiling.vector].iterator
+    return all(u.last_coefficient(iterator) == 1 for u in block.reads if iterator in u.axes)
+
+
+def _covers(producer: BlockInfo, consumer: BlockInfo) -> bool:
+    """Report whether a consumer walks its producer's output element by element."""
+    produced = producer.writes[0]
+    read = next((u for u in consumer.reads if u.name == produced.name), None)
+    if read is None or not read.affine:
+        return False
+    used = [s for s, e in zip(read.single, read.shape, strict=True) if e > 1]
+    extents = [e for e in read.shape if e > 1]
+    walked = [consumer.axes[s].extent for s in used if s >= 0]
+    # Every consumer iterator must come from the tile, or be of extent one.
+    others = [a.extent for i, a in enumerate(consumer.axes) if i not in used and a.extent > 1]
+    return -1 not in used and walked == extents and not others and len(set(used)) == len(used)
+
+
+def _tiled(state: SketchState, block: BlockInfo, consumer: BlockInfo | None) -> SketchState:
+    tiling = make_tiling(block, state.hardware, consumer is not None)
+    names = [block.name]
+    inputs: list[ComputeLocationStep] = []
+    for name in block.producers:
+        producer = state.blocks[name]
+        if name in state.pending and is_injective(producer) and producer.consumers == (block.name,):
+            inputs.append(ComputeLocationStep(producer, tiling))
+            names.append(name)
+    makers = {step.producer.writes[0].name: step.producer for step in inputs}
+    packs = tuple(
+        PackStep(tiling, use.position, makers.get(use.name))
+        for use in block.reads
+        if use.position in tiling.packable
+    )
+    steps: list[Step] = list(packs)
+    if consumer is None:
+        steps.append(CacheWriteStep(tiling))
+    else:
+        steps.append(FuseConsumerStep(tiling, consumer))
+        names.append(consumer.name)
+    steps.append(TileStep(tiling))
+    steps.append(AttachEpilogueStep(tiling, consumer))
+    steps.append(PlacePanelsStep(packs))
+    steps.extend(inputs)
+    steps.append(FinishTileStep(tiling))
+    return state.scheduled(names, steps, "tiled" if consumer is None else "fused")
+
+
+def _row_chain(state: SketchState, block: BlockInfo) -> set[str]:
+    """Collect the pending producers of a block whose every consumer is in the chain."""
+    found: set[str] = set()
+    members = {block.name}
+    changed = True
+    while changed:
+        changed = False
+        for name in state.pending:
+            candidate = state.blocks[name]
+            if name in members or candidate.is_output or not candidate.consumers:
+                continue
+            if all(c in members for c in candidate.consumers):
+                if wants_tiling(candidate, state) and candidate.has_reuse:
+                    continue
+                members.add(name)
+                found.add(name)
+                changed = True
+    return found

@@ -1,0 +1,147 @@
+"""Derive the sketches of a program: inline, group what is left around reductions, compose steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from search_space.access import BlockInfo, analyse
+from search_space.hardware import Hardware
+from search_space.rules.inline import InlineStep, may_inline, must_inline
+from search_space.sketch import Sketch
+from search_space.steps import Step
+from search_space.tvm_api import IRModule, Schedule
+from search_space.workload import Workload
+
+MAX_SKETCHES = 12
+"""Sketches of one program; what the rules derive beyond that is dropped, least-special last."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SketchState:
+    """A partly derived sketch.
+
+    Attributes:
+        blocks: The blocks after inlining, in program order.
+        pending: Names of the blocks that no step schedules yet.
+        steps: The steps so far, in the order of application.
+        label: Words that tell this derivation from its siblings.
+        hardware: Limits.
+    """
+
+    blocks: dict[str, BlockInfo]
+    pending: tuple[str, ...]
+    steps: tuple[Step, ...]
+    label: tuple[str, ...]
+    hardware: Hardware
+
+    def scheduled(self, names: Sequence[str], steps: Sequence[Step], *words: str) -> SketchState:
+        """Return the state in which ``steps`` schedule the blocks ``names``."""
+        left = tuple(p for p in self.pending if p not in names)
+        return replace(self, pending=left, steps=(*self.steps, *steps), label=(*self.label, *words))
+
+
+Rule = Callable[[SketchState, BlockInfo], Sequence[SketchState]]
+"""A sketch rule: given a state and its last pending block, return the states in which that block
+(and whatever it takes with it) is scheduled; nothing when the rule does not apply. The first rule of
+the list that returns something decides."""
+
+
+def generate(
+    func: Any,
+    name: str,
+    flops: float,
+    hardware: Hardware,
+    rules: Sequence[Rule],
+    prefix: str = "",
+    rewritten: bool = False,
+    tolerance_scale: float = 1.0,
+) -> list[Sketch]:
+    """Derive the sketches of one program.
+
+    Args:
+        func: The PrimFunc to schedule.
+        name: Workload name, for messages.
+        flops: Operations that the workload needs.
+        hardware: Limits.
+        rules: Rules in order of preference (see ``search_space.cpu``).
+        prefix: Words before every sketch's name, such as the rewrite that made ``func``.
+        rewritten: Whether ``func`` is another program than the workload's.
+        tolerance_scale: How much larger its rounding errors may be.
+
+    Returns:
+        At least one sketch.
+
+    Raises:
+        ValueError: If no rule takes a block.
+    """
+    finished: list[SketchState] = []
+    for state in _inline_variants(func, hardware):
+        stack = [state]
+        while stack:
+            current = stack.pop()
+            if not current.pending:
+                finished.append(current)
+                continue
+            block = current.blocks[current.pending[-1]]
+            derived: Sequence[SketchState] = ()
+            for rule in rules:
+                derived = rule(current, block)
+                if derived:
+                    break
+            if not derived:
+                raise ValueError(f"workload {name}: no sketch rule schedules block {block.name}")
+            stack.extend(reversed(derived))
+    sketches: list[Sketch] = []
+    names: set[str] = set()
+    for state in finished[:MAX_SKETCHES]:
+        label = "-".join((prefix, *state.label) if prefix else state.label) or "plain"
+        while label in names:
+            label += "+"
+        names.add(label)
+        sketches.append(Sketch(label, func, rewritten, state.steps, flops, hardware, tolerance_scale))
+    return sketches
+
+
+def _inline_variants(func: Any, hardware: Hardware) -> list[SketchState]:
+    """Inline what always pays; branch on what may pay (padding) for up to two blocks."""
+    # The module must stay referenced: TVM changes a module that nobody else holds in place.
+    module = IRModule({"main": func.with_attr("global_symbol", "main")})
+    sch = Schedule(module, debug_mask="none", error_render_level="fast")
+    variants: list[tuple[Schedule, tuple[str, ...], tuple[str, ...]]] = []
+    base_steps = _inline_all(sch)
+    variants.append((sch, base_steps, ()))
+    blocks = analyse(sch)
+    optional = [b.name for b in blocks.values() if may_inline(b, blocks)]
+    for name in optional[:2]:
+        for other, steps, words in list(variants):
+            if name in steps:
+                continue  # an earlier choice has inlined it already
+            copy = other.copy()
+            copy.compute_inline(copy.get_sblock(name))
+            more = _inline_all(copy)
+            variants.append((copy, (*steps, name, *more), (*words, f"inline.{name}")))
+    states = []
+    for sch_variant, inlined, words in variants:
+        blocks = analyse(sch_variant)
+        states.append(
+            SketchState(blocks, tuple(blocks), tuple(InlineStep(n) for n in inlined), words, hardware)
+        )
+    return states
+
+
+def _inline_all(sch: Schedule) -> tuple[str, ...]:
+    inlined: list[str] = []
+    while True:
+        blocks = analyse(sch)
+        found = next((b.name for b in blocks.values() if must_inline(b, blocks)), None)
+        if found is None:
+            return tuple(inlined)
+        sch.compute_inline(sch.get_sblock(found))
+        inlined.append(found)
+
+
+def workload_sketches(workload: Workload, hardware: Hardware, rules: Sequence[Rule]) -> list[Sketch]:
+    """Derive the sketches of a workload's own program (see :func:`generate`)."""
+    return generate(workload.func, workload.name, workload.flops, hardware, rules)

@@ -1,0 +1,110 @@
+"""Numeric loop nests: what a schedule looks like for a whole population, without lowering it.
+
+A sketch describes every stage that its schedule will execute (packing copies, the main
+computation, the epilogue ...) as a :class:`LoopNest` over N candidates at once. Cost models read
+nothing else, so any sketch that can describe itself this way has features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class LoopKind(IntEnum):
+    """Whether a loop runs over outputs or over a reduction."""
+
+    SPATIAL = 0
+    REDUCTION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How one buffer is read or written in the body of a nest.
+
+    The index of dimension d is ``sum_l coefficients[:, d, l] * loop_l`` (constants left out).
+
+    Attributes:
+        name: The buffer's name.
+        element_bytes: Bytes of one element.
+        is_write: Whether the body writes it (reductions also read what they write).
+        is_local: Whether it lives in registers or on the stack (accumulators).
+        shape: Extents, broadcastable to [N, D].
+        coefficients: Broadcastable to [N, D, L], loops outer to inner.
+    """
+
+    name: str
+    element_bytes: int
+    is_write: bool
+    is_local: bool
+    shape: Floats
+    coefficients: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class LoopNest:
+    """One perfectly nested stage of N candidates.
+
+    Attributes:
+        stage: ``compute``, ``pack``, ``epilogue``, ``pad`` or another role name.
+        extents: [N, L] trip counts, outer to inner.
+        kinds: [L] of :class:`LoopKind`.
+        parallel: [N, L]; whether the loop's iterations are shared among threads.
+        unrolled: [N, L]; whether the loop is unrolled completely.
+        vectorised: [N, L]; whether the loop is the vector lanes (at most one per candidate).
+        accesses: Buffers of the body.
+        flops: Floating-point operations of one body execution (a fused multiply-add is 2).
+        transcendentals: Calls of exp, erf, tanh and the like in one body execution.
+        executions: [N] how often the whole nest runs (more than 1 for stages attached below other
+            loops); ``parallel`` loops are then those of the enclosing nest, given by ``workers``.
+        workers: [N] parallel tasks that share all executions (1: serial; 0: use ``parallel``).
+        predicated: [N] fraction of iterations that are padding or masked out (0 for none).
+    """
+
+    stage: str
+    extents: Floats
+    kinds: NDArray[np.int8]
+    parallel: Bools
+    unrolled: Bools
+    vectorised: Bools
+    accesses: tuple[Access, ...]
+    flops: float
+    transcendentals: float
+    executions: Floats
+    workers: Floats
+    predicated: Floats
+
+    @property
+    def size(self) -> int:
+        """Number of candidates."""
+        return int(self.extents.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramNests:
+    """All stages of N candidates in execution order.
+
+    Attributes:
+        stages: The nests; the one with the most arithmetic is what the features centre on.
+        workspace_bytes: [N] memory allocated besides the arguments.
+        useful_flops: Operations that the workload needs (padding not counted).
+        slots: [N, S] raw decision values that the nests do not show (may have zero columns).
+        parallel_regions: [N] number of fork/join regions.
+    """
+
+    stages: tuple[LoopNest, ...]
+    workspace_bytes: Floats
+    useful_flops: float
+    parallel_regions: Floats
+    slots: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    @property
+    def size(self) -> int:
+        """Number of candidates."""
+        return self.stages[0].size

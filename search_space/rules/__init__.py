@@ -1,0 +1,1 @@
+"""The sketch rules: one a file, each a derivation step of the generator."""

@@ -1,0 +1,66 @@
+"""Inlining of blocks that only move or transform elements (Ansor rule 2).
+
+before::
+
+    for i, j: T[j, i] = A[i, j]
+    for i, j, k: C[i, j] += T[k, i] * B[k, j]
+
+after::
+
+    for i, j, k: C[i, j] += A[i, k] * B[k, j]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from search_space.access import BlockInfo
+from search_space.decisions import Columns
+from search_space.steps import Memory, PlainStep
+from search_space.tvm_api import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class InlineStep(PlainStep):
+    """Substitute a block into its consumers."""
+
+    block: str
+
+    def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
+        """Inline forward."""
+        sch.compute_inline(sch.get_sblock(self.block))
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseInlineStep(PlainStep):
+    """Substitute a block into its only producer."""
+
+    block: str
+
+    def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
+        """Inline backward."""
+        sch.reverse_compute_inline(sch.get_sblock(self.block))
+
+
+def is_injective(block: BlockInfo) -> bool:
+    """Report whether a block writes each element of one buffer once, from its own iterators."""
+    return not block.is_reduction and not block.reduction and block.stores == 1
+
+
+def must_inline(block: BlockInfo, blocks: dict[str, BlockInfo]) -> bool:
+    """Report whether computing a block on the fly always pays: cheap, no condition, not an output."""
+    if not is_injective(block) or block.is_output or not block.consumers:
+        return False
+    if block.conditional:
+        return False
+    if block.transcendentals or block.flops > 2:
+        # Recomputed once per consumer's use: only where every consumer uses each element once.
+        return all(not blocks[c].is_reduction for c in block.consumers) and len(block.consumers) == 1
+    return True
+
+
+def may_inline(block: BlockInfo, blocks: dict[str, BlockInfo]) -> bool:
+    """Report whether inlining is an alternative worth a sketch of its own (padding, cheap maths)."""
+    if not is_injective(block) or block.is_output or not block.consumers:
+        return False
+    return not must_inline(block, blocks)

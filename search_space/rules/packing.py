@@ -1,0 +1,235 @@
+"""Packing of operands into panels that match the register tile.
+
+before::
+
+    ... B[k, j0*n + j1] ...
+
+after (n columns of a register tile stand together)::
+
+    parallel jo: for k: vector ji: B.panel[jo, k, ji] = B[k, jo*n + ji]
+    ... B.panel[j0, k, j1] ...
+
+The copy runs once before the computation, or per task, or per block of a task: then its part of the
+panels is still in a near cache when it is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_space.access import BlockInfo, BufferUse
+from search_space.decisions import Columns
+from search_space.nest import Access, Floats, LoopKind, LoopNest
+from search_space.rules.epilogue import vector_annotate
+from search_space.rules.places import ROOT
+from search_space.steps import Memory, PlainStep
+from search_space.tile_nest import panel_widths
+from search_space.tiling import PACK_PLACES, Tiling
+from search_space.tvm_api import Schedule, tirx
+
+UNPACKED, PACKED_AT_ROOT, PACKED_PER_TASK, PACKED_PER_BLOCK = PACK_PLACES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackStep(PlainStep):
+    """Copy one operand into panels, where the decision says so.
+
+    Attributes:
+        tiling: The computation.
+        position: Read position of the operand.
+        producer: The block that makes the operand, where a compute-location step places it.
+    """
+
+    tiling: Tiling
+    position: int
+    producer: BlockInfo | None = None
+
+    @property
+    def use(self) -> BufferUse:
+        """The operand."""
+        return next(u for u in self.tiling.block.reads if u.position == self.position)
+
+    def _panel_dimensions(self) -> tuple[int, ...]:
+        spatial = {a.iterator for a in self.tiling.axes if a.kind == LoopKind.SPATIAL}
+        return tuple(d for d, s in enumerate(self.use.single) if s in spatial)
+
+    def _order(self) -> tuple[list[int], list[int], list[int]]:
+        """Return dimensions: outer spatial, reduction (or unit), panel, in packed order."""
+        panels = list(self._panel_dimensions())
+        rest = [d for d in range(len(self.use.shape)) if d not in panels]
+        return panels, rest, panels
+
+    def _widths(self, columns: Columns) -> list[int]:
+        return [int(w) for w in panel_widths(self.tiling, self.use, columns)[0]]
+
+    def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
+        """Read through a copy that is laid out, and walked, in panels."""
+        where = int(columns.choice(self.tiling.pack_name(self.position))[0])
+        if where == UNPACKED:
+            return
+        widths = self._widths(columns)
+        outer, middle, inner = self._order()
+        inner = [d for d in inner if widths[d] > 1]
+        copy = sch.cache_read(sch.get_sblock(self.tiling.block.name), self.position, "global")
+        if self.producer is not None and int(columns.choice(f"{self.producer.name}.at")[0]) != ROOT:
+            # Padded and packed in one pass.
+            sch.compute_inline(sch.get_sblock(self.producer.name))
+
+        def panels(*index: Any) -> list[Any]:
+            return (
+                [index[d] // widths[d] if widths[d] > 1 else index[d] for d in outer]
+                + [index[d] for d in middle]
+                + [index[d] % widths[d] for d in inner]
+            )
+
+        dtype = str(sch.get(copy).iter_vars[0].var.ty)
+        index_map = tirx.IndexMap.from_func(panels, ndim=len(self.use.shape), index_dtype=dtype)
+        # In this order: TVM simplifies the new buffer indices by the block's new iterators.
+        sch.transform_block_layout(copy, index_map)
+        sch.transform_layout(copy, ("write", 0), index_map, assume_injective_transform=True)
+        memory.blocks[self._role] = copy
+
+    @property
+    def _role(self) -> str:
+        return f"{self.tiling.block.name}.panel.{self.position}"
+
+    def place(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
+        """Run the copy before the computation, or attach it to the loops that its panels serve."""
+        where = int(columns.choice(self.tiling.pack_name(self.position))[0])
+        if where == UNPACKED:
+            return
+        copy = memory.blocks[self._role]
+        outer, middle, inner = self._order()
+        count = len(outer) + len(middle)
+        inner = [d for d in inner if self._widths(columns)[d] > 1]
+        if where == PACKED_AT_ROOT:
+            loops = list(sch.get_loops(copy))
+            # The outer panels and all but one of the reduction loops are shared among the threads.
+            shared = loops[: max(1, len(outer) + max(0, len(middle) - 1))]
+            fused = sch.fuse(*shared) if len(shared) > 1 else shared[0]
+            if int(sch.get(fused).extent) > 1:
+                sch.parallel(fused)
+        else:
+            levels = memory.loops[self.tiling.block.name]
+            sch.compute_at(copy, attach_loop(self.tiling, levels, columns, where), preserve_unit_loops=True)
+        if inner:
+            lanes = self.tiling.hardware.lanes(self.use.element_bytes)
+            vector_annotate(sch, list(sch.get_loops(copy))[-1:], lanes, unroll=count > 0)
+
+    def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
+        """Describe the copy; candidates that do not pack execute it zero times."""
+        use = self.use
+        widths = panel_widths(self.tiling, use, columns)
+        outer, middle, _ = self._order()
+        size = columns.size
+        dims = len(use.shape)
+        extents = np.ones((size, dims + len(outer)))
+        read = np.zeros((size, dims, dims + len(outer)))
+        write = np.zeros((size, dims + len(outer), dims + len(outer)))
+        for position, d in enumerate([*outer, *middle]):
+            panel = d in outer
+            width = widths[:, d] if panel else np.ones(size)
+            extents[:, position] = use.shape[d] / width
+            read[:, d, position] = width
+            write[:, position, position] = 1
+        for position, d in enumerate(outer, start=dims):
+            extents[:, position] = widths[:, d]
+            read[:, d, position] = 1
+            write[:, position, position] = 1
+        where = columns.choice(self.tiling.pack_name(self.position))
+        last = np.zeros((size, dims + len(outer)), dtype=bool)
+        last[:, -1] = extents[:, -1] > 1
+        parallel = np.zeros_like(last)
+        parallel[:, : max(1, len(outer) + max(0, len(middle) - 1))] = (where == PACKED_AT_ROOT)[:, None]
+        executions, tasks = self._attached(columns, where, extents, widths)
+        shape: Floats = np.array(use.shape, dtype=np.float64)
+        return (
+            LoopNest(
+                stage="pack",
+                extents=extents,
+                kinds=np.zeros(dims + len(outer), dtype=np.int8),
+                parallel=parallel,
+                unrolled=np.zeros_like(last),
+                vectorised=last,
+                accesses=(
+                    Access(f"{use.name}.panel", use.element_bytes, True, False, extents, write),
+                    Access(use.name, use.element_bytes, False, False, shape[None, :], read),
+                ),
+                flops=0.0,
+                transcendentals=0.0,
+                executions=executions,
+                workers=tasks,
+                predicated=np.zeros(size),
+            ),
+        )
+
+    def _attached(
+        self, columns: Columns, where: NDArray[np.int64], extents: Floats, widths: Floats
+    ) -> tuple[Floats, Floats]:
+        """Shrink the copy to one part where it is attached; return executions and workers: [N]."""
+        tiling = self.tiling
+        tiles = tiling.levels(columns)
+        size = columns.size
+        tasks = np.ones(size)
+        for i in tiling.spatial:
+            tasks = tasks * tiles[i][:, 0]
+        executions = np.where(where == UNPACKED, 0.0, np.where(where == PACKED_AT_ROOT, 1.0, tasks))
+        order = columns.choice(tiling.order_name)
+        for i in tiling.spatial:
+            before = self._encloses(i, order)
+            executions = np.where(
+                where == PACKED_PER_BLOCK, executions * np.where(before, tiles[i][:, 1], 1.0), executions
+            )
+        outer, _, _ = self._order()
+        for position, d in enumerate(outer):
+            for i in tiling.spatial:
+                if tiling.axes[i].iterator != self.use.single[d]:
+                    continue
+                part = np.where(where >= PACKED_PER_TASK, tiles[i][:, 0], 1.0)
+                inside = (where == PACKED_PER_BLOCK) & self._encloses(i, order)
+                part = part * np.where(inside, tiles[i][:, 1], 1.0)
+                extents[:, position] = np.maximum(1.0, extents[:, position] / part)
+        return executions, np.where(where >= PACKED_PER_TASK, tasks, 0.0)
+
+    def _encloses(self, axis: int, order: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether an axis' S1 loop lies around the copy where it is attached per block: [N]."""
+        tiling = self.tiling
+        natural = tiling.spatial
+        return np.where(order == 1, axis == tiling.vector, axis in natural[:-1])
+
+    def workspace_bytes(self, columns: Columns) -> Floats:
+        """Bytes of the panels."""
+        where = columns.choice(self.tiling.pack_name(self.position))
+        return np.asarray((where != UNPACKED) * float(prod(self.use.shape) * self.use.element_bytes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacePanelsStep(PlainStep):
+    """Place the copies of all packed operands, once the loops that they may attach to exist."""
+
+    packs: tuple[PackStep, ...]
+
+    def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
+        """Place every copy."""
+        for pack in self.packs:
+            pack.place(sch, columns, memory)
+
+
+def attach_loop(tiling: Tiling, levels: dict[str, list[Any]], columns: Columns, where: int) -> Any:
+    """Return the loop that a copy is computed at.
+
+    Per task that is the parallel loop. Per block it is the S1 loop of the vector axis when that runs
+    outermost (panels of the operand with the vector axis serve all rows), else the last S1 loop but
+    one (panels of the rows serve all columns).
+    """
+    if where == PACKED_PER_TASK:
+        return levels["S0"][0]
+    swapped = int(columns.choice(tiling.order_name)[0]) == 1
+    if swapped and tiling.vector >= 0:
+        return levels["S1"][0]
+    return levels["S1"][-2] if len(levels["S1"]) > 1 else levels["S0"][0]

@@ -1,0 +1,161 @@
+"""Chains of passes over rows (softmax, layer norm, row sums): one row's passes run together.
+
+before::
+
+    for i, k: M[i] = max(M[i], A[i, k])
+    for i, k: S[i] += exp(A[i, k] - M[i])
+    for i, j: D[i, j] = exp(A[i, j] - M[i]) / S[i]
+
+after::
+
+    parallel i0: for i1:
+      for k0: vector k1: M.rf[k1] = max(M.rf[k1], A[i, k0*n + k1]);  for k1: M = max(M, M.rf[k1])
+      for k0: vector k1: S.rf[k1] += exp(...);                       for k1: S += S.rf[k1]
+      for j0: vector j1: D[i, ...] = ...
+
+The split of a reduction into vector lanes is Ansor's rule 6 (reduction factorisation).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from search_space.access import BlockInfo
+from search_space.decisions import Columns, Slot, choice, divisors
+from search_space.hardware import Hardware
+from search_space.nest import LoopNest
+from search_space.rules.elementwise import at_least, spatial_nest
+from search_space.rules.epilogue import vector_annotate
+from search_space.rules.rfactor import factor_lanes, loop_roles, reduction_lanes, vectorise_partial
+from search_space.steps import Memory, PlainStep
+from search_space.tvm_api import Schedule
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowsStep(PlainStep):
+    """Compute a chain of blocks row by row.
+
+    Attributes:
+        chain: Blocks in program order; the last one is the output of the chain.
+        rows: How many leading axes of every block are row axes.
+        hardware: Limits.
+    """
+
+    chain: tuple[BlockInfo, ...]
+    rows: int
+    hardware: Hardware
+
+    @property
+    def last(self) -> BlockInfo:
+        """The block that the others are computed for."""
+        return self.chain[-1]
+
+    @property
+    def _row_count(self) -> int:
+        return prod(a.extent for a in self.last.axes[: self.rows])
+
+    def _lane_name(self, block: BlockInfo) -> str:
+        return f"{block.name}.lanes"
+
+    def slots(self) -> tuple[Slot, ...]:
+        """Own the number of tasks and the lanes of each reduction."""
+        tasks = [d for d in divisors(self._row_count) if d <= 64 * self.hardware.cores]
+        picked = sorted({1, *(at_least(tasks, self.hardware.cores * grain) for grain in (1, 2, 4, 16))})
+        found = [choice(f"{self.last.name}.tasks", tuple(picked))]
+        for block in self.chain:
+            if block.is_reduction:
+                extent = block.axes[block.reduction[-1]].extent
+                found.append(choice(self._lane_name(block), reduction_lanes(extent, block, self.hardware)))
+        return tuple(found)
+
+    def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
+        """Factor the reductions, share the rows, attach the passes, vectorise them."""
+        partial: dict[str, list[Any]] = {}
+        for block in self.chain:
+            if block.is_reduction:
+                lanes = int(columns.choice(self._lane_name(block))[0])
+                if lanes > 1:
+                    rv = sch.get_sblock(block.name)
+                    partial[block.name] = factor_lanes(sch, rv, list(sch.get_loops(rv))[-1], lanes)
+        tasks = int(columns.choice(f"{self.last.name}.tasks")[0])
+        final = sch.get_sblock(self.last.name)
+        loops = list(sch.get_loops(final))
+        if self.last.name in partial:
+            roles = loop_roles(sch, final, loops)
+            loops = [loop for loop, role in zip(loops, roles, strict=True) if role != "reduction"]
+        fused = sch.fuse(*loops[: self.rows]) if self.rows > 1 else loops[0]
+        outer, row = sch.split(fused, [tasks, None])
+        if tasks > 1:
+            sch.parallel(outer)
+        for block in reversed(self.chain):
+            if block is not self.last:
+                sch.compute_at(sch.get_sblock(block.name), row, preserve_unit_loops=True)
+            for rv in reversed(partial.get(block.name, [])):
+                sch.compute_at(rv, row, preserve_unit_loops=True)
+        for block in self.chain:
+            width = self.hardware.lanes(block.writes[0].element_bytes)
+            for rv in partial.get(block.name, []):
+                vectorise_partial(sch, rv, 2, width)
+            if not block.is_reduction:
+                inner = list(sch.get_loops(sch.get_sblock(block.name)))[2:]
+                vector_annotate(sch, inner[-1:], width, unroll=False)
+
+    def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
+        """Describe every pass."""
+        tasks = columns.choice(f"{self.last.name}.tasks").astype(np.float64)
+        ones = np.ones(columns.size)
+        found = []
+        for block in self.chain:
+            if block.is_reduction:
+                lanes = columns.choice(self._lane_name(block)).astype(np.float64)
+            else:
+                lanes = ones * _widest(
+                    block.axes[-1].extent, self.hardware.lanes(block.writes[0].element_bytes)
+                )
+            found.append(spatial_nest(block, lanes, ones, tasks, "rows"))
+        return tuple(found)
+
+
+def _widest(extent: int, lanes: int) -> int:
+    while lanes > 1 and extent % lanes:
+        lanes //= 2
+    return max(1, lanes)
+
+
+def row_axes(last: BlockInfo, blocks: dict[str, BlockInfo], chain: tuple[str, ...]) -> int:
+    """Return how many leading axes every block of a chain shares with its last block (0: none).
+
+    A row axis indexes the same leading dimension of every buffer that the chain passes on.
+    """
+    if last.is_reduction:
+        rows = len(last.spatial)
+        if last.spatial != tuple(range(rows)):
+            return 0
+    else:
+        rows = len(last.axes)
+    members = [*chain, last.name]
+    for name in members:
+        block = blocks[name]
+        if block.is_reduction:
+            leading = len(block.spatial)
+            if block.spatial != tuple(range(leading)):
+                return 0
+            rows = min(rows, leading)
+    for name in members:
+        block = blocks[name]
+        if len(block.axes) < rows or any(block.axes[d].extent != last.axes[d].extent for d in range(rows)):
+            return 0
+        passed = [u for u in (*block.writes, *block.reads) if u.is_write or _made_by(u.name, blocks, members)]
+        for use in passed:
+            for d in range(rows):
+                if use.axes and d < len(use.single) and use.shape[d] > 1 and use.single[d] != d:
+                    return 0
+    return rows
+
+
+def _made_by(buffer: str, blocks: dict[str, BlockInfo], members: list[str]) -> bool:
+    return any(w.name == buffer for m in members for w in blocks[m].writes)

@@ -1,0 +1,121 @@
+"""Multi-level tiling with a register tile (Ansor section 4.1, rules 3 and 4: SSRSRS).
+
+before::
+
+    for i, j, k: C[i, j] += A[i, k] * B[k, j]
+
+after::
+
+    parallel i0*j0:                       # S0
+      for i1, j1, k0, i2, j2:             # S1 R0 S2
+        for k1: unrolled k2, i3, j3:      # R1 R2 S3
+          vector jv: C.local[...] += A[...] * B[...]
+        C[...] = C.local[...]             # after S2, or after S1 where the reduction is blocked
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from search_space.decisions import Columns, Slot
+from search_space.nest import Bools, LoopKind, LoopNest
+from search_space.steps import Memory, PlainStep
+from search_space.tile_nest import compute_nest
+from search_space.tiling import Tiling
+from search_space.tvm_api import Schedule
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileStep(PlainStep):
+    """Split, reorder and annotate the loops of one block, and cut its initialisation off."""
+
+    tiling: Tiling
+
+    def slots(self) -> tuple[Slot, ...]:
+        """Own the tile, order and packing decisions."""
+        return self.tiling.slots()
+
+    def valid(self, columns: Columns) -> Bools:
+        """Apply the register, unroll and stack limits."""
+        return self.tiling.valid(columns)
+
+    def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
+        """Describe the computation."""
+        return (compute_nest(self.tiling, columns),)
+
+    def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
+        """Split and reorder; leave the loops of each level in ``memory``."""
+        tiling = self.tiling
+        block = sch.get_sblock(tiling.block.name)
+        loops = _axis_loops(sch, tiling, block)
+        parts: dict[int, list[object]] = {}
+        for i, _ in enumerate(tiling.axes):
+            factors = [int(f) for f in columns.tile(tiling.tile_name(i))[0]]
+            parts[i] = list(sch.split(loops[i], factors, preserve_unit_iters=True))
+        swapped = int(columns.choice(tiling.order_name)[0]) == 1
+        spatial, vector = list(tiling.spatial), tiling.vector
+        first = [vector, *(i for i in spatial if i != vector)] if swapped and vector >= 0 else spatial
+        others = [i for i in spatial if i != vector]
+        levels = {
+            "S0": [parts[i][0] for i in spatial],
+            "S1": [parts[i][1] for i in first],
+            "R0": [parts[i][0] for i in tiling.reduction],
+            "S2": [parts[i][2] for i in spatial],
+            "R1": [parts[i][1] for i in tiling.reduction],
+            "R2": [parts[i][2] for i in tiling.reduction],
+            "S3": [parts[i][3] for i in others] + ([parts[vector][3]] if vector >= 0 else []),
+            "V": [parts[vector][4]] if vector >= 0 else [],
+        }
+        # An unblocked reduction starts below S2, so that its accumulators never leave registers.
+        blocked = float(tiling.reduction_blocks(columns)[0]) > 1
+        middle = ("R0", "S2") if blocked else ("S2", "R0")
+        sch.reorder(*(loop for name in ("S0", "S1", *middle, "R1", "R2", "S3", "V") for loop in levels[name]))
+        tasks = int(np.prod([columns.tile(tiling.tile_name(i))[0, 0] for i in spatial]))
+        outer = sch.fuse(*levels["S0"]) if len(levels["S0"]) > 1 else levels["S0"][0]
+        levels["S0"] = [outer]
+        if tasks > 1:
+            sch.parallel(outer)
+        memory.loops[tiling.block.name] = levels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FinishTileStep(PlainStep):
+    """Annotate the inner loops and decompose the reduction, after everything is attached."""
+
+    tiling: Tiling
+
+    def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
+        """Unroll R2 and S3, vectorise V, cut the initialisation off below the blocked reduction."""
+        tiling = self.tiling
+        levels = memory.loops[tiling.block.name]
+        for loop in (*levels["R2"], *levels["S3"]):
+            if int(sch.get(loop).extent) > 1:
+                sch.unroll(loop)
+        for loop in levels["V"]:
+            if int(sch.get(loop).extent) > 1:
+                sch.vectorize(loop)
+        if tiling.block.is_reduction:
+            sch.decompose_reduction(sch.get_sblock(tiling.block.name), levels["R0"][0])
+
+
+def _axis_loops(sch: Schedule, tiling: Tiling, block: object) -> list[object]:
+    """Return one loop per axis, splitting grouped iterators in two."""
+    plain = list(sch.get_loops(block))
+    found: list[object] = []
+    for axis in tiling.axes:
+        if axis.outer_group:
+            outer, inner = sch.split(plain[axis.iterator], [axis.extent, None], preserve_unit_iters=True)
+            plain[axis.iterator] = inner
+            found.append(outer)
+        else:
+            found.append(plain[axis.iterator])
+    return found
+
+
+def is_tileable(tiling: Tiling) -> bool:
+    """Report whether a block is worth a register tile: a reduction over spatial outputs."""
+    return tiling.block.is_reduction and any(
+        tiling.axes[i].kind == LoopKind.SPATIAL and tiling.axes[i].extent > 1 for i in tiling.spatial
+    )

@@ -1,0 +1,346 @@
+"""Multi-level tiling of one block, SSRSRS, as tables and as numbers (no TVM here).
+
+Levels, outer to inner::
+
+    S0  parallel tasks           (spatial, one loop per axis, fused)
+    S1  blocks of one task       (spatial)
+    R0  blocks of the reduction
+    S2  register tiles of a block (spatial)
+    R1  the reduction
+    R2  unrolled reduction steps
+    S3  the register tile        (spatial, unrolled; the vector axis counts vectors)
+    V   lanes of one vector
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from search_space.access import BlockInfo, BufferUse
+from search_space.decisions import Columns, Slot, _tile_table, choice, tile
+from search_space.hardware import Hardware
+from search_space.nest import Bools, Floats, LoopKind
+
+PACK_PLACES = (0, 1, 2, 3)
+"""Values of a packing slot: not at all, once before, per task, per block of a task."""
+SPATIAL_PARTS = 4
+REDUCTION_PARTS = 3
+MAX_UNROLLED_REDUCTION = 16
+MAX_ROWS_PER_TILE = 32
+MAX_VECTORS_PER_TILE = 8
+MAX_UNROLLED_STATEMENTS = 256
+MAX_UNROLLED_CONDITIONS = 48
+MAX_LOCAL_TILE_BYTES = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class TiledAxis:
+    """One axis of the tiled nest: an iterator, or the outer or inner half of a grouped one.
+
+    Attributes:
+        name: Unique within the tiling.
+        iterator: Position of the block iterator.
+        extent: Trip count.
+        kind: Spatial or reduction.
+        outer_group: Whether this is the group half of a grouped iterator.
+    """
+
+    name: str
+    iterator: int
+    extent: int
+    kind: LoopKind
+    outer_group: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tiling:
+    """How one block is tiled; the decisions are slots named after the block.
+
+    Attributes:
+        block: The block.
+        axes: Axes in loop order (iterators, grouped ones split in two).
+        vector: Position in ``axes`` of the vectorised axis, or -1.
+        lanes: Vector widths to choose from, in elements.
+        packable: Read positions of the operands that may be packed.
+        is_fused: Whether a consumer reads the tile: then it is laid out as the consumer reads it.
+        hardware: Limits.
+    """
+
+    block: BlockInfo
+    axes: tuple[TiledAxis, ...]
+    vector: int
+    lanes: tuple[int, ...]
+    packable: tuple[int, ...]
+    hardware: Hardware
+    is_fused: bool = False
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """Positions of the spatial axes."""
+        return tuple(i for i, a in enumerate(self.axes) if a.kind == LoopKind.SPATIAL)
+
+    @property
+    def reduction(self) -> tuple[int, ...]:
+        """Positions of the reduction axes."""
+        return tuple(i for i, a in enumerate(self.axes) if a.kind == LoopKind.REDUCTION)
+
+    @property
+    def blocked_reduction(self) -> int:
+        """The one reduction axis that is blocked at R0 (the longest), or -1."""
+        return max(self.reduction, key=lambda i: self.axes[i].extent, default=-1)
+
+    def tile_name(self, axis: int) -> str:
+        """Name of an axis' tile slot."""
+        return f"{self.block.name}.tile.{self.axes[axis].name}"
+
+    def pack_name(self, position: int) -> str:
+        """Name of an operand's packing slot."""
+        use = next(u for u in self.block.reads if u.position == position)
+        return f"{self.block.name}.pack.{use.name}"
+
+    @property
+    def order_name(self) -> str:
+        """Name of the slot that says which axis runs outermost within a task."""
+        return f"{self.block.name}.order"
+
+    def slots(self) -> tuple[Slot, ...]:
+        """The decisions of this tiling."""
+        found: list[Slot] = []
+        for i, axis in enumerate(self.axes):
+            if i == self.vector:
+                found.append(self._vector_slot(i))
+            elif axis.kind == LoopKind.SPATIAL:
+                limits = (None, None, None, MAX_ROWS_PER_TILE)
+                found.append(tile(self.tile_name(i), axis.extent, SPATIAL_PARTS, limits))
+            else:
+                blocked = None if i == self.blocked_reduction else 1
+                found.append(
+                    tile(
+                        self.tile_name(i),
+                        axis.extent,
+                        REDUCTION_PARTS,
+                        (blocked, None, MAX_UNROLLED_REDUCTION),
+                    )
+                )
+        found.append(choice(self.order_name, (0, 1)))
+        found.extend(choice(self.pack_name(p), PACK_PLACES) for p in self.packable)
+        return tuple(found)
+
+    def _vector_slot(self, axis: int) -> Slot:
+        """Factorisations (S0, S1, S2, vectors, lanes) for every vector width on offer."""
+        tables: list[np.ndarray] = []
+        neighbours: list[np.ndarray] = []
+        extent = self.axes[axis].extent
+        width = 1
+        offset = 0
+        for lanes in self.lanes:
+            table, near = _tile_table(
+                extent // lanes, SPATIAL_PARTS, (None, None, None, MAX_VECTORS_PER_TILE)
+            )
+            tables.append(np.concatenate([table, np.full((len(table), 1), lanes)], axis=1))
+            neighbours.append(near + offset)
+            offset += len(table)
+            width = max(width, near.shape[1])
+        padded = [np.tile(n, (1, -(-width // n.shape[1])))[:, :width] for n in neighbours]
+        return Slot(self.tile_name(axis), np.concatenate(tables), np.concatenate(padded).astype(np.int32))
+
+    def levels(self, columns: Columns) -> dict[int, Floats]:
+        """Return each axis' factors as [N, parts] (the vector axis has a fifth part, the lanes)."""
+        return {i: columns.tile(self.tile_name(i)).astype(np.float64) for i in range(len(self.axes))}
+
+    def register_tile(self, columns: Columns) -> Floats:
+        """Return how many vector accumulators the register tile needs: [N]."""
+        tiles = self.levels(columns)
+        return np.asarray(np.prod(np.stack([tiles[i][:, 3] for i in self.spatial], axis=1), axis=1))
+
+    def reduction_blocks(self, columns: Columns) -> Floats:
+        """Return the trip count of R0: [N]; 1 means that accumulators never leave registers."""
+        if self.blocked_reduction < 0:
+            return np.ones(columns.size)
+        return columns.tile(self.tile_name(self.blocked_reduction))[:, 0].astype(np.float64)
+
+    def valid(self, columns: Columns) -> Bools:
+        """Mask of the candidates that fit the registers, the code-size and the stack limits: [N]."""
+        tiles = self.levels(columns)
+        accumulators = self.register_tile(columns)
+        vectors = tiles[self.vector][:, 3] if self.vector >= 0 else np.ones(columns.size)
+        registers = self.hardware.vector_registers
+        unrolled = np.ones(columns.size)
+        for i in self.reduction:
+            unrolled = unrolled * tiles[i][:, 2]
+        inner = np.ones(columns.size)
+        for i in self.spatial:
+            inner = inner * tiles[i][:, 2] * tiles[i][:, 3] * (tiles[i][:, 4] if i == self.vector else 1)
+        local = np.where(self.reduction_blocks(columns) > 1, inner, 1) * self.block.writes[0].element_bytes
+        # One broadcast operand may come straight from memory, so the tile may fill the file.
+        fits = (accumulators + vectors <= registers) & self._covers_boxes(columns)
+        budget = MAX_UNROLLED_CONDITIONS if self.block.conditional else MAX_UNROLLED_STATEMENTS
+        return fits & (accumulators * unrolled <= budget) & (local <= MAX_LOCAL_TILE_BYTES)
+
+    def _covers_boxes(self, columns: Columns) -> Bools:
+        """Mask of the tiles that cover a box of the output: [N].
+
+        Where several axes walk one dimension (groups, phases), a tile with part of the finer axis and
+        several steps of the coarser one has holes; its write-back, a bounding box, would copy elements
+        that are not computed yet.
+        """
+        found = np.ones(columns.size, dtype=bool)
+        tiles = self.levels(columns)
+        blocked = self.reduction_blocks(columns) > 1
+        for row in self._tile_dimensions():
+            walking = sorted((i for i in self.spatial if row[i] != 0), key=lambda i: abs(row[i]))
+            for fine, coarse in itertools.pairwise(walking):
+                inner = [
+                    np.prod(tiles[i][:, 3:], axis=1) * np.where(blocked, tiles[i][:, 2], 1.0)
+                    for i in (fine, coarse)
+                ]
+                found &= (inner[0] == self.axes[fine].extent) | (inner[1] == 1)
+        return found
+
+    def _tile_dimensions(self) -> Floats:
+        """Return [D, A]: how each axis moves along each dimension of the local tile."""
+        if self.is_fused or self.block.writes[0].is_plain:
+            return axis_coefficients(self, self.block.writes[0])
+        # The tile is indexed by the block's iterators (see ``CacheWriteStep``).
+        found = np.zeros((len(self.block.axes), len(self.axes)))
+        for i, axis in enumerate(self.axes):
+            found[axis.iterator, i] = self.block.axes[axis.iterator].group if axis.outer_group else 1
+        return found
+
+    def loops(self, columns: Columns) -> TileLoops:
+        """Lay the loops out, outer to inner, for every candidate."""
+        return _layout(self, columns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileLoops:
+    """The loops of a tiled block for N candidates.
+
+    Attributes:
+        extents: [N, L].
+        strides: [N, L] how far the axis moves per iteration.
+        axis: [N, L] which axis of the tiling each loop belongs to (the order is a decision).
+        level: [L] of level names.
+        kinds: [L].
+    """
+
+    extents: Floats
+    strides: Floats
+    axis: np.ndarray
+    level: tuple[str, ...]
+    kinds: np.ndarray
+
+
+def _layout(tiling: Tiling, columns: Columns) -> TileLoops:
+    tiles = tiling.levels(columns)
+    size = columns.size
+    swapped = columns.choice(tiling.order_name) == 1
+    natural = tiling.spatial
+    vector_first = (
+        (tiling.vector, *(i for i in natural if i != tiling.vector)) if tiling.vector >= 0 else natural
+    )
+    extents: list[Floats] = []
+    strides: list[Floats] = []
+    axes: list[np.ndarray] = []
+    level: list[str] = []
+    kinds: list[int] = []
+
+    def add(name: str, kind: LoopKind, first: int, second: int, part: int) -> None:
+        columns_of = [tiles[first], tiles[second]]
+        extent = [t[:, part] for t in columns_of]
+        stride = [np.prod(t[:, part + 1 :], axis=1) for t in columns_of]
+        extents.append(np.where(swapped, extent[1], extent[0]))
+        strides.append(np.where(swapped, stride[1], stride[0]))
+        axes.append(np.where(swapped, second, first))
+        level.append(name)
+        kinds.append(int(kind))
+
+    for i in natural:
+        add("S0", LoopKind.SPATIAL, i, i, 0)
+    for i, j in zip(natural, vector_first, strict=True):
+        add("S1", LoopKind.SPATIAL, i, j, 1)
+    if tiling.blocked_reduction >= 0:
+        add("R0", LoopKind.REDUCTION, tiling.blocked_reduction, tiling.blocked_reduction, 0)
+    for i in natural:
+        add("S2", LoopKind.SPATIAL, i, i, 2)
+    for i in tiling.reduction:
+        add("R1", LoopKind.REDUCTION, i, i, 1)
+    for i in tiling.reduction:
+        add("R2", LoopKind.REDUCTION, i, i, 2)
+    for i in natural:
+        if i != tiling.vector:
+            add("S3", LoopKind.SPATIAL, i, i, 3)
+    if tiling.vector >= 0:
+        add("S3", LoopKind.SPATIAL, tiling.vector, tiling.vector, 3)
+        add("V", LoopKind.SPATIAL, tiling.vector, tiling.vector, 4)
+    return TileLoops(
+        np.stack(extents, axis=1) if extents else np.ones((size, 0)),
+        np.stack(strides, axis=1) if strides else np.ones((size, 0)),
+        np.stack(axes, axis=1) if axes else np.zeros((size, 0), dtype=np.int64),
+        tuple(level),
+        np.array(kinds, dtype=np.int8),
+    )
+
+
+def axis_coefficients(tiling: Tiling, use: BufferUse) -> Floats:
+    """Return [D, A]: the change of each index of a buffer per step of each axis of a tiling."""
+    found = np.zeros((len(use.shape), len(tiling.axes)))
+    for i, axis in enumerate(tiling.axes):
+        source = use.group_coefficients if axis.outer_group else use.coefficients
+        found[:, i] = source[:, axis.iterator]
+    return found
+
+
+def make_tiling(block: BlockInfo, hardware: Hardware, is_fused: bool = False) -> Tiling:
+    """Choose the axes, the vector axis and the packable operands of a block.
+
+    The vector axis is the spatial axis along which the output is contiguous.
+
+    Args:
+        block: A block with one written buffer.
+        hardware: Limits.
+        is_fused: Whether a consumer reads the tile.
+
+    Returns:
+        The tiling.
+    """
+    axes: list[TiledAxis] = []
+    for i, axis in enumerate(block.axes):
+        if axis.group > 1 and axis.extent % axis.group == 0 and axis.kind == LoopKind.SPATIAL:
+            axes.append(TiledAxis(f"{axis.name}.group", i, axis.extent // axis.group, axis.kind, True))
+            axes.append(TiledAxis(axis.name, i, axis.group, axis.kind))
+        else:
+            axes.append(TiledAxis(axis.name, i, axis.extent, axis.kind))
+    output = block.writes[0]
+    vector = -1
+    for i, tiled in enumerate(axes):
+        whole = tiled.kind == LoopKind.SPATIAL and not tiled.outer_group and tiled.extent > 1
+        if whole and output.last_coefficient(tiled.iterator) == 1:
+            vector = i
+    widest = hardware.lanes(max(u.element_bytes for u in (*block.writes, *block.reads)))
+    lanes: list[int] = []
+    if vector >= 0:
+        width = widest
+        while width >= 1 and len(lanes) < 3:
+            if axes[vector].extent % width == 0 and (width > 1 or not lanes):
+                lanes.append(width)
+            width //= 2
+    spatial_iterators = {a.iterator for a in axes if a.kind == LoopKind.SPATIAL and a.extent > 1}
+    packable = tuple(
+        use.position
+        for use in block.reads
+        if use.position >= 0
+        and all(
+            block.axes[s].extent == e if s >= 0 else e == 1
+            for s, e in zip(use.single, use.shape, strict=True)
+        )
+        and len({s for s in use.single if s >= 0}) == sum(s >= 0 for s in use.single)
+        and any(s in spatial_iterators for s in use.single)
+        and prod(use.shape) > 1
+        and spatial_iterators - use.axes
+    )
+    return Tiling(block, tuple(axes), vector, tuple(lanes), packable, hardware, is_fused)

@@ -1,0 +1,110 @@
+"""The pipeline that measures and ships."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matmul_plans import matmul, plan_tiled, plan_unrolled
+
+from search_space.hardware import resolve_target
+from search_space.tvm_api import IRModule, Schedule, te, tvm
+from tuner.measure.build import (
+    LLVM_OPTIONS,
+    STATEMENT_LIMIT,
+    TooLarge,
+    build_timed,
+    compile_module,
+    compile_target,
+    predicted_statements,
+    register_pipeline,
+)
+from tuner.measure.reference import reordered
+
+pytestmark = pytest.mark.tvm
+
+
+def module(size: int = 64) -> IRModule:
+    return IRModule({"main": matmul(size).with_attr("global_symbol", "main")})
+
+
+def arguments(size: int = 64) -> list[object]:
+    generator = np.random.default_rng(0)
+    arrays = [generator.random((1, size, size), dtype=np.float32) for _ in range(3)]
+    return [tvm.runtime.tensor(array) for array in arrays]
+
+
+def test_what_is_measured_and_what_is_shipped_is_the_same_code() -> None:
+    candidate = plan_tiled(module(), {"mr": 4, "nv": 2}).module
+    target = resolve_target(None, 1)
+    shipped = compile_module(candidate, target)
+    measured = build_timed(candidate, target)
+    assert shipped.mod.inspect_source("s") == measured.library.inspect_source("s")
+    one, two = arguments(), arguments()
+    shipped["main"](*one)
+    measured.function(*two)
+    assert np.array_equal(one[2].numpy(), two[2].numpy())
+    assert set(measured.stages) == {"lower", "llvm", "load"}
+
+
+def test_the_pipeline_works_by_name_and_leaves_no_argument_checks() -> None:
+    target = compile_target(resolve_target(None, 1))
+    built = tvm.compile(module(), target, tir_pipeline=register_pipeline())
+    assert "assert_fail" not in built.mod.inspect_source("ll")
+    assert "assert_fail" in tvm.compile(module(), target).mod.inspect_source("ll")
+
+
+def test_options_that_a_target_names_itself_are_kept() -> None:
+    plain = compile_target(tvm.target.Target({"kind": "llvm", "num-cores": 3}))
+    assert [str(o) for o in plain.attrs["cl-opt"]] == list(LLVM_OPTIONS)
+    assert int(plain.attrs["num-cores"]) == 3
+    own = ["-vectorize-slp:bool=1", "-enable-pre:bool=0"]
+    kept = compile_target(tvm.target.Target({"kind": "llvm", "cl-opt": own}))
+    assert [str(o) for o in kept.attrs["cl-opt"]] == own
+
+
+def test_an_exploding_unroll_is_refused_before_it_is_lowered() -> None:
+    exploded = plan_unrolled(module(), {}).module
+    with pytest.raises(TooLarge, match=rf"{2 * 64**3} statements .* limit is {STATEMENT_LIMIT}"):
+        compile_module(exploded, resolve_target(None, 1))
+
+
+def test_statements_are_counted_after_unrolling_and_vectorising() -> None:
+    schedule = Schedule(module())
+    assert predicted_statements(schedule.mod["main"].body) == 2  # the initial value and the update
+    _, i, j, _ = schedule.get_loops(schedule.get_sblock("C"))
+    _, i1 = schedule.split(i, [None, 4])
+    schedule.unroll(i1)
+    assert predicted_statements(schedule.mod["main"].body) == 8
+    schedule.vectorize(j)
+    assert predicted_statements(schedule.mod["main"].body) == 2 * 4 * 64 / 16
+
+
+def softmax(rows: int, columns: int) -> object:
+    source = te.placeholder((rows, columns), name="source")
+    k = te.reduce_axis((0, columns), name="k")
+    largest = te.compute((rows,), lambda i: te.max(source[i, k], axis=k), name="largest")
+    power = te.compute((rows, columns), lambda i, j: te.exp(source[i, j] - largest[i]), name="power")
+    k2 = te.reduce_axis((0, columns), name="k2")
+    total = te.compute((rows,), lambda i: te.sum(power[i, k2], axis=k2), name="total")
+    result = te.compute((rows, columns), lambda i, j: power[i, j] / total[i], name="result")
+    return te.create_prim_func([source, result])
+
+
+@pytest.mark.parametrize("columns", [1, 7, 100, 128])
+def test_the_reordered_program_gives_the_same_values(columns: int) -> None:
+    function = softmax(33, columns).with_attr("global_symbol", "main")  # type: ignore[attr-defined]
+    plain = IRModule({"main": function})
+    values = np.random.default_rng(0).normal(size=(33, columns)).astype("f4")
+    results = []
+    for program in (plain, reordered(plain)):
+        tensors = [tvm.runtime.tensor(values), tvm.runtime.tensor(np.zeros_like(values))]
+        build_timed(program, resolve_target(None, 2)).function(*tensors)
+        results.append(tensors[1].numpy())
+    assert np.allclose(results[0], results[1], rtol=1e-6)
+    assert "vectorized" in reordered(plain).script()
+
+
+def test_reordering_makes_a_matmul_parallel_and_vectorised() -> None:
+    text = reordered(module()).script()
+    assert "T.parallel(64)" in text
+    assert "T.vectorized(64)" in text

@@ -1,0 +1,152 @@
+"""Measuring good candidates on this machine: what is timed, checked, compared and accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from matmul_plans import ENTRY, matmul_task
+
+from tuner.errors import JobFailed
+from tuner.measure.base import MeasureTask
+from tuner.measure.buffers import INPUT_SETS
+from tuner.measure.canary import DriftMeter
+from tuner.measure.local import LocalMeasurer
+from tuner.measure.options import MeasureOptions
+from tuner.measure.timing import RacePolicy
+
+pytestmark = pytest.mark.tvm
+
+TASK = matmul_task()
+GOOD = {"kind": "tiled"}
+OPTIONS = MeasureOptions(entry=ENTRY)
+
+
+@pytest.fixture(scope="module")
+def measurer() -> Iterator[LocalMeasurer]:
+    with LocalMeasurer(OPTIONS) as measurer:
+        measurer.open(TASK)
+        yield measurer
+
+
+def test_opening_times_the_untuned_program_and_keeps_references(measurer: LocalMeasurer) -> None:
+    baseline = measurer.open(TASK)
+    assert baseline.timing is not None
+    assert baseline.seconds == baseline.timing.median
+    assert baseline.checks == INPUT_SETS
+    assert baseline.reference == "reordered"
+    assert measurer.open(TASK) is baseline
+
+
+def test_a_new_best_is_checked_on_every_input_set_and_a_loser_on_one(measurer: LocalMeasurer) -> None:
+    best = measurer.measure(TASK.key, [GOOD])[0]
+    assert best.verdict is not None and best.verdict.ok
+    assert best.verdict.checks == (*INPUT_SETS, "inputs", "guards")
+    assert 0 <= best.verdict.max_rel_error <= best.verdict.tolerance
+    loser = measurer.measure(TASK.key, [GOOD], incumbent_seconds=1e-9)[0]
+    assert loser.is_quick
+    assert loser.verdict is not None and loser.verdict.ok
+    assert loser.verdict.checks == ("random", "inputs", "guards")
+
+
+def test_a_result_says_where_its_time_went(measurer: LocalMeasurer) -> None:
+    result = measurer.measure(TASK.key, [GOOD])[0]
+    assert {"generate", "lower", "llvm", "load", "first_run", "timing", "check"} <= set(result.stages)
+    assert all(seconds >= 0 for seconds in result.stages.values())
+    assert result.build_seconds > 0
+    assert result.run_seconds > 0
+    assert measurer.stage_seconds["llvm"] >= result.stages["llvm"]
+    assert result.trace == "[]"
+    assert result.seconds is not None and result.timing is not None
+    assert result.seconds == pytest.approx(result.timing.median / result.drift)
+
+
+def test_results_come_in_the_order_of_the_plans(measurer: LocalMeasurer) -> None:
+    plans = [{"kind": "tiled", "mr": mr} for mr in (1, 2, 4, 8)] + [{"kind": "default"}, GOOD, GOOD]
+    results = measurer.measure(TASK.key, plans)
+    assert [r.plan for r in results] == plans
+    assert all(r.timing is not None for r in results)
+
+
+def test_comparing_finds_the_faster_plan(measurer: LocalMeasurer) -> None:
+    comparison = measurer.compare(TASK.key, {"kind": "default"}, GOOD)
+    assert comparison.first is not None and comparison.second is not None
+    assert len(comparison.first.runs_seconds) == len(comparison.second.runs_seconds) >= 7
+    assert comparison.is_second_faster
+    assert comparison.ratio is not None and comparison.ratio < 0.9
+
+
+def test_comparing_with_a_bad_plan_gives_its_failure(measurer: LocalMeasurer) -> None:
+    comparison = measurer.compare(TASK.key, GOOD, {"kind": "abort"})
+    assert comparison.ratio is None
+    assert not comparison.is_separated
+    assert comparison.failure is not None and comparison.failure.stage == "crash"
+
+
+def test_a_task_that_is_not_open_is_refused(measurer: LocalMeasurer) -> None:
+    with pytest.raises(KeyError, match="not open"):
+        measurer.measure("0000", [GOOD])
+    with pytest.raises(KeyError, match="not open"):
+        measurer.compare("0000", GOOD, GOOD)
+
+
+def test_flushed_caches_are_recorded_and_slower() -> None:
+    options = replace(OPTIONS, race=RacePolicy(cache="flushed"), canary_seconds=0)
+    with LocalMeasurer(options) as measurer:
+        measurer.open(TASK)
+        result = measurer.measure(TASK.key, [GOOD])[0]
+    assert result.cache == "flushed"
+    assert result.timing is not None
+
+
+def test_a_slow_untuned_program_gives_a_lower_bound_and_references() -> None:
+    with LocalMeasurer(replace(OPTIONS, baseline_seconds=0.01, canary_seconds=0)) as measurer:
+        baseline = measurer.open(matmul_task(size=256, name="large"))
+        assert baseline.is_lower_bound
+        assert baseline.timing is None
+        assert baseline.seconds == 0.01
+        assert baseline.failure is not None and baseline.failure.stage == "timeout"
+        assert baseline.checks == INPUT_SETS
+
+
+def test_drift_of_the_machine_marks_results_and_is_taken_out(measurer: LocalMeasurer) -> None:
+    real = measurer.drift._sample
+    for _ in range(3):
+        measurer.drift.look()
+    measurer.drift._sample = lambda: [2.0 * seconds for seconds in real()]
+    try:
+        results = [measurer.measure(TASK.key, [GOOD])[0] for _ in range(3)]
+    finally:
+        measurer.drift._sample = real
+    assert results[-1].is_suspect
+    assert results[-1].timing is not None and results[-1].seconds is not None
+    assert results[-1].seconds == pytest.approx(results[-1].timing.median / results[-1].drift)
+    assert results[-1].drift > 1.1
+
+
+def test_one_disturbed_look_is_no_drift() -> None:
+    times = iter([1.0, 1.02, 1.01, 5.0, 1.0, 1.3, 1.3, 1.3])
+    meter = DriftMeter(lambda: [next(times)])
+    meter.look()
+    assert not meter.is_suspect
+    meter.look()
+    assert not meter.is_suspect
+    for _ in range(4):
+        meter.look()
+    assert meter.is_suspect
+    assert meter.moved == pytest.approx(1.3)
+    assert meter.factor == 1.25
+
+
+@pytest.mark.parametrize(
+    ("entry", "program", "message"),
+    [
+        ("no_such_module:prepare", TASK.program, "preparing task bad failed.*no_such_module"),
+        (ENTRY, "{}", "preparing task bad failed"),
+    ],
+)
+def test_a_task_that_cannot_be_prepared_fails_the_job(entry: str, program: str, message: str) -> None:
+    task = MeasureTask("bad", program, TASK.target, "bad", 2)
+    with LocalMeasurer(replace(OPTIONS, entry=entry)) as measurer, pytest.raises(JobFailed, match=message):
+        measurer.open(task)

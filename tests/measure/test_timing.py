@@ -1,0 +1,125 @@
+"""The race and its statistics, with plain numbers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuner.measure.timing import Block, Race, RacePolicy, summarise
+
+pytestmark = pytest.mark.pure
+
+POLICY = RacePolicy()
+
+
+def run(race: Race, first: float, seconds: float, spread: float = 0.0) -> int:
+    """Feed a race a kernel that takes ``seconds``; return the repeats that it asked for."""
+    block = race.first(first)
+    repeats = 0
+    while block is not None:
+        repeats += block.repeats
+        assert repeats < 100
+        values = [seconds * (1 + spread * ((repeats + i) % 3 - 1)) for i in range(block.repeats)]
+        block = race.add(values)
+    return repeats
+
+
+def test_a_hopeless_first_run_is_the_only_one() -> None:
+    race = Race(POLICY, 0.010)
+    assert run(race, 0.050, 0.050) == 0
+    assert race.is_quick
+    assert race.timing.runs_seconds == (0.050,)
+
+
+def test_a_cold_first_run_of_a_fast_kernel_is_forgiven() -> None:
+    race = Race(POLICY, 1e-4)
+    assert run(race, 0.0015, 0.9e-4) >= POLICY.least_repeats
+    assert not race.is_quick
+
+
+def test_a_clearly_slower_candidate_stops_after_a_quick_look() -> None:
+    race = Race(POLICY, 0.010)
+    assert run(race, 0.018, 0.017) == POLICY.quick_repeats
+    assert race.is_quick
+
+
+def test_a_long_first_run_is_judged_like_a_warm_one() -> None:
+    race = Race(POLICY, 0.100)
+    assert run(race, 0.160, 0.160) == 0
+    assert race.is_quick
+    contender = Race(POLICY, 0.300)
+    assert 1 <= run(contender, 0.310, 0.305) <= 3
+
+
+def test_a_contender_runs_until_its_interval_separates() -> None:
+    faster = Race(POLICY, 0.010)
+    assert run(faster, 0.009, 0.008, spread=0.01) == POLICY.least_repeats
+    assert faster.timing.high < 0.010
+    equal = Race(RacePolicy(budget_seconds=10.0), 0.010)
+    assert run(equal, 0.010, 0.010, spread=0.02) == POLICY.most_repeats
+    same = Race(RacePolicy(budget_seconds=10.0), 0.010)
+    assert 8 <= run(same, 0.010, 0.010, spread=0.001) < POLICY.most_repeats
+
+
+def test_the_budget_ends_an_undecided_race() -> None:
+    race = Race(RacePolicy(budget_seconds=0.1), 0.010)
+    assert run(race, 0.010, 0.010, spread=0.01) < 15
+
+
+def test_a_second_long_kernel_without_incumbent_is_run_once() -> None:
+    race = Race(POLICY, None)
+    assert run(race, 1.5, 1.5) == 0
+    assert race.timing.median == 1.5
+    assert race.timing.low < 1.5 < race.timing.high
+
+
+def test_short_kernels_are_called_often_enough_for_one_repeat() -> None:
+    race = Race(POLICY, None)
+    first = race.first(100e-6)
+    assert first == Block(10, 1)
+    again = race.add([2e-6])  # warm, it takes 2 microseconds: the cold first run misled
+    assert again is not None
+    assert again.number * 2e-6 == pytest.approx(POLICY.repeat_seconds, rel=0.01)
+    assert race.add([2e-6, 2e-6]) is not None
+    assert len(race.timing.runs_seconds) == 2
+
+
+def test_flushed_caches_mean_one_call_a_repeat() -> None:
+    race = Race(RacePolicy(cache="flushed"), None)
+    assert race.first(2e-6) == Block(1, POLICY.quick_repeats)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"cache": "cold"}, "cache policy 'cold'"),
+        ({"slow_ratio": 0.9}, "slow_ratio"),
+        ({"least_repeats": 0}, "at least 1"),
+    ],
+)
+def test_impossible_policies_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RacePolicy(**values)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=40))
+def test_a_summary_is_ordered(runs: list[float]) -> None:
+    timing = summarise(runs)
+    assert timing.runs_seconds == tuple(runs)
+    assert timing.minimum == min(runs)
+    assert timing.low <= timing.median <= timing.high
+    if len(runs) > 1:
+        assert min(runs) <= timing.low
+        assert timing.high <= max(runs)
+
+
+@pytest.mark.parametrize(("count", "rank"), [(5, 0), (6, 0), (8, 0), (9, 1), (12, 2), (17, 4), (20, 5)])
+def test_the_interval_uses_the_tabulated_order_statistics(count: int, rank: int) -> None:
+    timing = summarise([float(i) for i in range(count)])
+    assert (timing.low, timing.high) == (rank, count - 1 - rank)
+
+
+def test_nothing_cannot_be_summarised() -> None:
+    with pytest.raises(ValueError, match="no repeat"):
+        summarise([])

@@ -1,0 +1,162 @@
+"""The calls that programs and the command line use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from records.store import RecordStore
+from search_space.hardware import resolve_target
+from search_space.tvm_api import IRModule, PrimFunc
+from search_space.workload import workload_of
+from tuner.choice import Chooser, open_records
+from tuner.compilation import compile_model
+from tuner.compiled_model import CompiledModel
+from tuner.errors import UserError
+from tuner.events import Listener, ignore
+from tuner.extract import tasks_of
+from tuner.frontends import Model, Operators, Program, load
+from tuner.frontends.relax_module import from_relax
+from tuner.measure.base import Measurer
+from tuner.measure.local import LocalMeasurer
+from tuner.objective import Objective, objective_of
+from tuner.options import TuneOptions
+from tuner.session import Session, TuneResult
+from tuner.tasks import Task, merge
+
+Workloads: TypeAlias = str | Path | Program | IRModule | PrimFunc | Task
+"""What may be tuned or compiled: a command-line text, a model, an IRModule, a PrimFunc or a task."""
+
+
+def tune(
+    workloads: Workloads | Sequence[Workloads],
+    target: str | None = None,
+    options: TuneOptions | None = None,
+    *,
+    listener: Listener = ignore,
+    objective: Objective | Callable[[Sequence[float]], float] | None = None,
+) -> TuneResult:
+    """Tune models or operators on this machine.
+
+    Args:
+        workloads: One or several models or operators.
+        target: TVM target text; this machine's CPU when absent.
+        options: Budget, log, seed and the like.
+        listener: Told about progress.
+        objective: Overrides ``options.objective``; a function gets the models' latencies in seconds.
+
+    Returns:
+        What was reached; the log (``options.log``) holds every measurement.
+
+    Raises:
+        UserError: If something that was asked for is impossible.
+        JobFailed: If the run could not be carried out.
+    """
+    options = options or TuneOptions()
+    resolved = target_of(target, options.threads)
+    tasks = tasks_of_all(workloads, options.input_shapes)
+    chosen = objective_of(objective) if callable(objective) else objective
+    chosen = chosen or objective_of(options.objective)
+    with measurer_of(options.measure) as measurer:
+        return Session(tasks, resolved, options, measurer, listener, chosen).run()
+
+
+def compile(
+    workload: Workloads,
+    target: str | None = None,
+    records: str | Path | RecordStore | TuneResult | Sequence[str | Path] | None = None,
+    *,
+    threads: int | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    predict: bool = True,
+) -> CompiledModel:
+    """Compile a model or an operator with the best schedules that are known.
+
+    Args:
+        workload: What to compile.
+        target: TVM target text; this machine's CPU when absent.
+        records: Logs or stores to look schedules up in; the result of :func:`tune` stands for its log.
+        threads: Threads that kernels use; every CPU of this process when absent.
+        input_shapes: Shapes for the inputs that a model leaves open.
+        predict: Whether what has no record is scheduled by prediction instead of left untuned.
+
+    Returns:
+        The model; ``coverage`` says where every task's schedule comes from.
+
+    Raises:
+        UserError: If something that was asked for is impossible.
+        JobFailed: If a schedule does not compile.
+    """
+    resolved = target_of(target, threads)
+    program = program_of(workload, input_shapes)
+    if records is not None and not isinstance(records, (str, Path, TuneResult, Sequence)):
+        return compile_model(program, resolved, Chooser(resolved, [records], predict))
+    stores = open_records(_places(records))
+    try:
+        return compile_model(program, resolved, Chooser(resolved, stores, predict))
+    finally:
+        for store in stores:
+            store.close()
+
+
+def target_of(text: str | None, threads: int | None) -> Any:
+    """Resolve a target text; an unknown one is a :class:`tuner.errors.UserError`."""
+    try:
+        return resolve_target(text, threads)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def program_of(workload: Workloads, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Program:
+    """Read anything that can be tuned or compiled."""
+    if isinstance(workload, (str, Path)):
+        return load(str(workload), input_shapes)
+    if isinstance(workload, (Model, Operators)):
+        return workload
+    if isinstance(workload, Task):
+        return Operators(workload.name, (workload.workload,))
+    if isinstance(workload, PrimFunc):
+        return Operators("function", (workload_of(workload, "function"),))
+    if isinstance(workload, IRModule):
+        return from_relax(workload, "model")
+    raise UserError(
+        f"cannot tune a {type(workload).__name__}: give a text, a model, an IRModule or a PrimFunc"
+    )
+
+
+def tasks_of_all(
+    workloads: Workloads | Sequence[Workloads], input_shapes: Mapping[str, Sequence[int]] | None = None
+) -> list[Task]:
+    """List the tasks of several workloads, equal ones joined."""
+    several = workloads if isinstance(workloads, (list, tuple)) else [workloads]
+    found: list[Task] = []
+    for workload in several:
+        if isinstance(workload, Task):
+            found.append(workload)
+        else:
+            found.extend(tasks_of(program_of(workload, input_shapes)))
+    return merge(found)
+
+
+def measurer_of(where: str) -> Measurer:
+    """Make the measurer that an option names."""
+    if where == "local":
+        return LocalMeasurer()
+    if where.startswith("rpc://"):
+        from tuner.measure.rpc.measurer import RpcMeasurer
+
+        return RpcMeasurer(where)
+    raise UserError(f"unknown measurer {where!r}: use local or rpc://host:port/key")
+
+
+def _places(records: Any) -> list[str]:
+    if records is None:
+        return []
+    if isinstance(records, (str, Path)):
+        return [str(records)]
+    if isinstance(records, TuneResult):
+        if records.log is None:
+            raise UserError("the run kept no log: give TuneOptions(log=...) to compile with its records")
+        return [records.log]
+    return [str(place) for place in records]

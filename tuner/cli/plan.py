@@ -1,0 +1,105 @@
+"""``tirtune plan``: what a log covers of a model, and what tuning the rest would take."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from tuner.cli.output import only_json, people, print_json, table
+from tuner.cli.parameters import (
+    checked_threads,
+    shapes_of,
+    with_debug,
+    with_input_shapes,
+    with_json,
+    with_machine,
+    with_records,
+    with_workloads,
+)
+from tuner.units import per_cent, seconds
+
+_STYLES = {"tuned": "green", "predicted": "yellow", "default": "red"}
+
+
+@click.command("plan", short_help="Say what a log covers of a model, and what not.")
+@with_workloads()
+@with_records(required=False)
+@with_machine
+@with_input_shapes
+@with_json
+@with_debug
+def plan(
+    workloads: tuple[str, ...],
+    records: tuple[str, ...],
+    target: str | None,
+    threads: int | None,
+    input_shapes: tuple[tuple[str, tuple[int, ...]], ...],
+    as_json: bool,
+) -> None:
+    """List the tasks of WORKLOAD..., the schedule that each would get now, and its share of the time.
+
+    Measures nothing. Times of tasks without a record are guesses of the cost model.
+    """
+    checked_threads(threads)
+    shapes = shapes_of(input_shapes)
+    with only_json(as_json):
+        from tuner import api
+        from tuner.choice import open_records
+        from tuner.forecast import forecast, seconds_per_trial
+        from tuner.options import TRIALS_PER_TASK
+
+        resolved = api.target_of(target, threads)
+        stores = open_records(records)
+        try:
+            tasks = api.tasks_of_all(list(workloads), shapes)
+            found = forecast(tasks, resolved, stores)
+            per_trial, origin = seconds_per_trial(stores)
+        finally:
+            for store in stores:
+                store.close()
+    counts = {source: sum(f.source == source for f in found) for source in _STYLES}
+    trials = TRIALS_PER_TASK * sum(1 for f in found if f.source != "tuned" and f.sketches)
+    if as_json:
+        print_json(
+            {
+                "tasks": [
+                    {
+                        "workload": f.task.name,
+                        "key": f.task.key,
+                        "calls": f.task.weight,
+                        "source": f.source,
+                        "reason": f.reason,
+                        "seconds": f.seconds,
+                        "guessed_seconds": f.guessed_seconds,
+                        "share": f.share,
+                        "sketches": list(f.sketches),
+                        "flops": f.task.workload.flops,
+                    }
+                    for f in found
+                ],
+                "counts": counts,
+                "trials_to_tune_the_rest": trials,
+                "seconds_to_tune_the_rest": trials * per_trial,
+            }
+        )
+        return
+    rows = [
+        [
+            f.task.name,
+            str(f.task.weight),
+            Text(f.source, style=_STYLES[f.source]),
+            seconds(f.seconds) if f.seconds is not None else f"~ {seconds(f.guessed_seconds)}",
+            per_cent(f.share),
+            f.reason,
+        ]
+        for f in found
+    ]
+    out = people(False)
+    out.print(table(None, ["task", ">calls", "schedule", ">time", ">share", "reason"], rows))
+    out.print(", ".join(f"{count} {source}" for source, count in counts.items()) + f" of {len(found)} tasks")
+    if trials:
+        out.print(
+            f"Tuning the rest with {TRIALS_PER_TASK} trials a task: {trials} trials, "
+            f"about {seconds(trials * per_trial)} ({origin})",
+            soft_wrap=True,
+        )

@@ -1,0 +1,63 @@
+"""``tirtune records best``: the best schedules of every task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from records.reports import best_rows
+from tuner.cli.output import people, print_json, table
+from tuner.cli.parameters import with_debug, with_json
+from tuner.cli.records.stores import opened, tell_problems
+from tuner.errors import UserError
+from tuner.units import rate, seconds, times
+
+
+@click.command("best", short_help="List the best schedules of every task.")
+@click.argument("logs", metavar="LOG...", nargs=-1, required=True)
+@click.option("--limit", type=int, default=1, show_default=True, metavar="K", help="Schedules of each task.")
+@click.option("--workload", metavar="TEXT", help="Only tasks whose name contains the text, or with this key.")
+@with_json
+@with_debug
+def best(logs: tuple[str, ...], limit: int, workload: str | None, as_json: bool) -> None:
+    """List the best schedules of every task."""
+    if limit < 1:
+        raise UserError(f"--limit must be at least 1, got {limit}")
+    rows: list[dict[str, Any]] = []
+    with opened(logs) as stores:
+        for log, store in zip(logs, stores, strict=True):
+            view = store.view()
+            tell_problems(view.problems)
+            rows += [{"log": log} | row for row in best_rows(view, limit)]
+    if workload is not None:
+        rows = [row for row in rows if workload in row["workload"] or workload == row["key"]]
+    if as_json:
+        print_json({"best": rows})
+        return
+    columns = [
+        "task",
+        ">threads",
+        ">untuned",
+        ">best",
+        ">speed-up",
+        ">GFLOP/s",
+        "checked",
+        ">measured",
+        "record",
+    ]
+    cells = [
+        [
+            row["workload"],
+            str(row["threads"]),
+            seconds(row["baseline_seconds"]),
+            seconds(row["seconds"]),
+            times(row["baseline_seconds"] / row["seconds"] if row["baseline_seconds"] else None),
+            rate(row["gflops"]),
+            "yes" if row["is_checked"] else "no",
+            str(row["measurements"]),
+            row["plan_key"],
+        ]
+        for row in rows
+    ]
+    people(False).print(table(None, columns, cells))

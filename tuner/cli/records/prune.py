@@ -1,0 +1,36 @@
+"""``tirtune records prune``: a smaller log with the best of every task."""
+
+from __future__ import annotations
+
+import click
+
+from records.merge import prune as prune_store
+from tuner.cli.output import print_json
+from tuner.cli.parameters import with_debug, with_json
+from tuner.cli.records.stores import opened, tell_problems
+from tuner.errors import UserError
+
+
+@click.command("prune", short_help="Keep the best schedules of every task.")
+@click.argument("log", metavar="LOG")
+@click.option("--output", "-o", metavar="LOG", required=True, help="The new log; LOG itself is not changed.")
+@click.option("--keep", type=int, default=10, show_default=True, metavar="K", help="Schedules of each task.")
+@with_json
+@with_debug
+def prune(log: str, output: str, keep: int, as_json: bool) -> None:
+    """Write the best schedules of every task, with their baselines and programs, to a new log.
+
+    Failures and slower schedules are left out: a run that goes on from it may measure them again.
+    """
+    if keep < 1:
+        raise UserError(f"--keep must be at least 1, got {keep}")
+    if output == log:
+        raise UserError(f"--output {output} is the log to read: name another; it is never changed in place")
+    with opened([log]) as (source,), opened([output], read_only=False) as (store,):
+        done = prune_store(source, store, keep=keep)
+    tell_problems(done.problems)
+    if as_json:
+        problems = [str(problem) for problem in done.problems]
+        print_json({"output": output, "read": done.read, "kept": done.added, "problems": problems})
+        return
+    click.echo(f"{output}: {done.added} records kept of {done.read}, {done.programs} programs")

@@ -1,0 +1,96 @@
+"""``tirtune records verify``: is every byte sound, and do the best schedules still hold here?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from records.verify import verify as verify_store
+from tuner.cli.output import only_json, people, print_json, table
+from tuner.cli.parameters import checked_threads, with_debug, with_json
+from tuner.cli.records.stores import opened, tell_problems
+from tuner.errors import UserError
+from tuner.units import seconds, times
+
+if TYPE_CHECKING:
+    from records.store import RecordStore
+
+
+@click.command("verify", short_help="Check every byte of a log, or measure its best again.")
+@click.argument("log", metavar="LOG")
+@click.option("--revalidate", is_flag=True, help="Replay and measure the best schedules on this machine.")
+@click.option(
+    "--top", type=int, default=3, show_default=True, metavar="K", help="Schedules of each task to replay."
+)
+@click.option(
+    "--output", "-o", metavar="LOG", help="Where the schedules that survive --revalidate are written."
+)
+@click.option(
+    "--threads", type=int, metavar="N", help="Replay with this many threads; as recorded when absent."
+)
+@with_json
+@with_debug
+def verify(
+    log: str, revalidate: bool, top: int, output: str | None, threads: int | None, as_json: bool
+) -> int:
+    """Decode everything in LOG and check identities and references; exit with 1 if anything is wrong.
+
+    With --revalidate the best schedules are replayed, checked and timed on this machine too.
+    """
+    if top < 1:
+        raise UserError(f"--top must be at least 1, got {top}")
+    if output is not None and not revalidate:
+        raise UserError("--output needs --revalidate: a check alone writes nothing")
+    if output == log:
+        raise UserError(f"--output {output} is the log to read: name another")
+    checked_threads(threads)
+    with opened([log]) as (store,):
+        found = verify_store(store)
+        tell_problems(found.problems)
+        values: dict[str, Any] = {
+            "log": log,
+            "is_sound": found.is_sound,
+            "records": found.records,
+            "replayable": found.replayable,
+            "programs": found.programs,
+            "headers": found.headers,
+            "problems": [str(problem) for problem in found.problems],
+        }
+        if not as_json:
+            state = "sound" if found.is_sound else f"{len(found.problems)} problems"
+            click.echo(
+                f"{log}: {state}, {found.records} records "
+                f"({found.replayable} replayable), {found.programs} programs, {found.headers} sessions"
+            )
+        held = found.is_sound
+        if revalidate:
+            values["revalidated"] = rows = _replayed(store, top, output, threads, as_json)
+            held = held and all(row["failure"] is None for row in rows)
+    if as_json:
+        print_json(values)
+    return 0 if held else 1
+
+
+def _replayed(
+    store: RecordStore, top: int, output: str | None, threads: int | None, as_json: bool
+) -> list[dict[str, Any]]:
+    with only_json(as_json):
+        from tuner.revalidation import revalidate
+
+        with opened([output] if output else [], read_only=False) as outputs:
+            rows = revalidate(store, outputs[0] if outputs else None, top=top, threads=threads)
+        cells = [
+            [
+                row["workload"],
+                row["plan_key"],
+                seconds(row["before_seconds"]),
+                seconds(row["seconds"]),
+                times(row["ratio"]),
+                row["failure"] or "holds",
+            ]
+            for row in rows
+        ]
+        columns = ["task", "record", ">recorded", ">now", ">moved", "outcome"]
+        people(as_json).print(table(None, columns, cells))
+    return rows

@@ -1,0 +1,199 @@
+"""``tirtune tune``: search, measure, log, and end with a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tuner.cli.interruption import Interruption
+from tuner.cli.output import only_json, people, print_json
+from tuner.cli.parameters import (
+    Duration,
+    shapes_of,
+    with_debug,
+    with_input_shapes,
+    with_json,
+    with_machine,
+    with_workloads,
+)
+from tuner.errors import UserError
+from tuner.units import seconds
+
+if TYPE_CHECKING:
+    from tuner.cli.progress import ProgressDisplay
+    from tuner.events import RunProgress
+    from tuner.options import TuneOptions
+    from tuner.session import TuneResult
+
+
+@click.command("tune", short_help="Tune models or operators on this machine.")
+@with_workloads()
+@with_machine
+@click.option("--trials", type=int, metavar="N", help="Measurements over all tasks; 64 a task when absent.")
+@click.option("--time", "budget_seconds", type=Duration(), metavar="TIME", help="Wall time, such as 10m.")
+@click.option("--log", metavar="LOG", help="Where measurements are kept: a file, a database file or a URL.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of every random choice."
+)
+@click.option(
+    "--objective",
+    default="latency",
+    show_default=True,
+    metavar="O",
+    help="What is minimised: latency, requirement:20ms, geomean or early-stop.",
+)
+@click.option(
+    "--batch", type=int, default=16, show_default=True, metavar="N", help="Trials between two updates."
+)
+@click.option(
+    "--strategy",
+    default="evolution",
+    show_default=True,
+    metavar="S",
+    help="evolution, or random to compare with.",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on where the log stopped, or start anew.",
+)
+@click.option(
+    "--measure",
+    default="local",
+    show_default=True,
+    metavar="WHERE",
+    help="Where candidates run: local, or rpc://host:port/key for remote devices.",
+)
+@click.option("--quiet", is_flag=True, help="No progress while it runs.")
+@with_input_shapes
+@with_json
+@with_debug
+def tune(
+    workloads: tuple[str, ...],
+    target: str | None,
+    threads: int | None,
+    trials: int | None,
+    budget_seconds: float | None,
+    log: str | None,
+    seed: int,
+    objective: str,
+    batch: int,
+    strategy: str,
+    resume: bool,
+    measure: str,
+    quiet: bool,
+    input_shapes: tuple[tuple[str, tuple[int, ...]], ...],
+    as_json: bool,
+) -> int:
+    """Tune models or operators on this machine.
+
+    WORKLOAD is a model file (.onnx, .pt2), an operator such as gmm:1,512,512,512, or file.py:function.
+    Trials that the log already holds count as spent: the same command again goes on where it stopped.
+    """
+    from tuner.options import TuneOptions
+
+    if seed < 0:
+        raise UserError(f"--seed must not be negative, got {seed}")
+    options = TuneOptions(
+        trials=trials,
+        seconds=budget_seconds,
+        log=log,
+        seed=seed,
+        threads=threads,
+        batch=batch,
+        objective=objective,
+        strategy=strategy,
+        resume=resume,
+        measure=measure,
+        input_shapes=shapes_of(input_shapes),
+    )
+    with only_json(as_json):
+        result, display = _run(workloads, target, options, quiet)
+        _show(result, display, as_json)
+    if as_json:
+        print_json(_values(result, display))
+    return 130 if result.interrupted else 0
+
+
+def _run(
+    workloads: tuple[str, ...], target: str | None, options: TuneOptions, quiet: bool
+) -> tuple[TuneResult, ProgressDisplay]:
+    from tuner import api
+    from tuner.cli.progress import ProgressDisplay
+
+    with Interruption() as interruption, ProgressDisplay(is_quiet=quiet) as display:
+
+        def listen(progress: RunProgress) -> None:
+            display(progress)
+            interruption.check()
+
+        try:
+            return api.tune(list(workloads), target, options, listener=listen), display
+        except (KeyboardInterrupt, Exception) as error:
+            # The compiler may have turned the interrupt that reached it into an error of its own.
+            if not interruption.is_requested or display.last is None:
+                raise
+            return _interrupted(display.last, options, error), display
+
+
+def _interrupted(last: RunProgress, options: TuneOptions, error: BaseException) -> TuneResult:
+    """Return what the last event said of a run that did not end by itself."""
+    from tuner.session import TuneResult
+
+    return TuneResult(
+        tasks=last.tasks,
+        plans={},
+        log=None if options.log is None else str(options.log),
+        seconds={
+            "total": last.elapsed_seconds,
+            "search": last.search_seconds,
+            "build": last.build_seconds,
+            "run": last.run_seconds,
+        },
+        target="",
+        threads=options.threads or 0,
+        interrupted=True,
+        stopped="interrupted" if isinstance(error, KeyboardInterrupt) else f"interrupted ({error})",
+    )
+
+
+def _show(result: TuneResult, display: ProgressDisplay, as_json: bool) -> None:
+    from tuner.cli.progress import final_table
+
+    out = people(as_json)
+    out.print(final_table(result.tasks, display.ledger, result.seconds))
+    words = [f"Stopped: {result.stopped}.", f"Took {seconds(result.seconds['total'])}."]
+    if result.log is not None:
+        words.append(f"Log: {result.log}")
+    else:
+        words.append("Nothing was kept: give --log to keep measurements.")
+    out.print(" ".join(words), soft_wrap=True)
+
+
+def _values(result: TuneResult, display: ProgressDisplay) -> dict[str, Any]:
+    spent = display.ledger.seconds
+    return {
+        "tasks": [
+            {
+                "workload": task.name,
+                "trials": task.trials,
+                "failed": task.failed,
+                "baseline_seconds": task.baseline_seconds,
+                "baseline_is_lower_bound": task.baseline_is_lower_bound,
+                "best_seconds": task.best_seconds,
+                "best_gflops": task.best_gflops,
+                "speedup": task.speedup,
+                "calls": task.weight,
+                "seconds": spent[index] if index < len(spent) else None,
+            }
+            for index, task in enumerate(result.tasks)
+        ],
+        "seconds": result.seconds,
+        "log": result.log,
+        "target": result.target,
+        "threads": result.threads,
+        "interrupted": result.interrupted,
+        "stopped": result.stopped,
+    }

@@ -1,0 +1,90 @@
+"""Loads ``file.py:function``, a user's own PrimFunc, IRModule or Relax module."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from search_space.tvm_api import IRModule, PrimFunc
+from search_space.workload import workload_of
+from tuner.errors import UserError
+from tuner.frontends.program import Operators, Program
+from tuner.frontends.relax_module import from_relax, has_relax
+
+
+def from_python_file(spec: str) -> Program:
+    """Call a function of a Python file and take what it returns.
+
+    Args:
+        spec: ``path/to/file.py:function``; the function takes no arguments. The name of a module-level
+            PrimFunc or IRModule does as well.
+
+    Returns:
+        A model if the IRModule has a Relax ``main``, else the PrimFuncs as operators.
+
+    Raises:
+        UserError: If the file, the name or the returned object is not usable.
+    """
+    path_text, _, name = spec.rpartition(":")
+    path = Path(path_text)
+    if not path.is_file():
+        raise UserError(f"cannot read {path_text!r}: no such file (a workload is FILE.py:FUNCTION)")
+    if not name:
+        raise UserError(f"{spec!r} names no function: write {path_text}:FUNCTION")
+    namespace = _execute(path)
+    if name not in namespace:
+        callables = sorted(k for k, v in namespace.items() if callable(v) and not k.startswith("_"))
+        raise UserError(
+            f"{path_text} defines no {name!r}: it defines {', '.join(callables) or 'no functions'}"
+        )
+    value = namespace[name]
+    if callable(value) and not isinstance(value, (PrimFunc, IRModule)):
+        try:
+            value = value()
+        except Exception as error:
+            raise UserError(f"{spec}: the function raised {type(error).__name__}: {error}") from error
+    return from_object(value, spec)
+
+
+def from_object(value: Any, name: str) -> Program:
+    """Take a PrimFunc or an IRModule.
+
+    Args:
+        value: What the user handed over.
+        name: Readable name for messages and records.
+
+    Returns:
+        A model if there is a Relax ``main``, else operators.
+
+    Raises:
+        UserError: If it is something else or is not static TensorIR.
+    """
+    if isinstance(value, PrimFunc):
+        functions = {name: value}
+    elif isinstance(value, IRModule):
+        if has_relax(value):
+            return from_relax(value, name)
+        symbols = {var.name_hint: func for var, func in value.functions.items() if isinstance(func, PrimFunc)}
+        lone = len(symbols) == 1
+        functions = {name if lone else f"{name}/{symbol}": func for symbol, func in sorted(symbols.items())}
+    else:
+        raise UserError(f"{name} is a {type(value).__name__}: a PrimFunc or an IRModule is needed")
+    if not functions:
+        raise UserError(f"{name} is an IRModule without functions")
+    try:
+        return Operators(name, tuple(workload_of(func, label) for label, func in functions.items()))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _execute(path: Path) -> dict[str, Any]:
+    specification = importlib.util.spec_from_file_location(f"tirtune_user_{path.stem}", path)
+    if specification is None or specification.loader is None:
+        raise UserError(f"{path} is not a Python file: write FILE.py:FUNCTION")
+    module = importlib.util.module_from_spec(specification)
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return vars(module)

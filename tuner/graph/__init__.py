@@ -1,0 +1,1 @@
+"""Rewrites of whole models before they are cut into tasks."""

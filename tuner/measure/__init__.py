@@ -1,0 +1,1 @@
+"""Measurement: isolated builds, racing timings, correctness checks, replay and remote devices."""

@@ -1,0 +1,256 @@
+"""What a measurement says, and the contract of everything that measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+Plan = Mapping[str, Any]
+"""A JSON-able description of how to schedule a workload (see ``search_space.candidate``)."""
+
+STAGES = ("generate", "build", "timeout", "crash", "wrong_result", "run")
+"""Where a trial can fail, in the order in which a trial passes them (timeout and crash: anywhere)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a trial has no usable time.
+
+    Attributes:
+        stage: One of :data:`STAGES`.
+        message: One line for a person.
+        is_censored: True when the candidate works as far as is known, but was stopped because it is
+            far slower than the incumbent: the message says how long it was given.
+    """
+
+    stage: str
+    message: str
+    is_censored: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse unknown stages."""
+        if self.stage not in STAGES:
+            raise ValueError(f"unknown failure stage {self.stage!r}: use one of {', '.join(STAGES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The distribution of one kernel's run time.
+
+    Attributes:
+        runs_seconds: Seconds per call, one entry a repeat (each repeat may average many calls).
+        minimum: Smallest entry.
+        median: Median entry.
+        low: Lower end of the 95% interval of the median.
+        high: Upper end of the 95% interval of the median.
+    """
+
+    runs_seconds: tuple[float, ...]
+    minimum: float
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of comparing outputs with those of the untuned program.
+
+    Attributes:
+        ok: Whether every check held.
+        max_abs_error: Largest absolute error over all outputs and checks.
+        max_rel_error: Largest error relative to the output's own scale.
+        tolerance: What ``max_rel_error`` may reach, from the dtype and the reduction length.
+        checks: Names of the checks that were made, such as ``random``, ``zeros``, ``guards``.
+        message: What went wrong; empty when ``ok``.
+    """
+
+    ok: bool
+    max_abs_error: float
+    max_rel_error: float
+    tolerance: float
+    checks: tuple[str, ...]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureTask:
+    """One workload as the measurer needs it.
+
+    Attributes:
+        key: Structural hash of the workload.
+        program: JSON text of the untuned PrimFunc.
+        target: JSON text of the target.
+        name: Readable name, for messages.
+        threads: Threads that a kernel may use.
+    """
+
+    key: str
+    program: str
+    target: str
+    name: str
+    threads: int
+
+    def __post_init__(self) -> None:
+        """Refuse thread counts that cannot run."""
+        if self.threads < 1:
+            raise ValueError(f"task {self.name}: threads must be at least 1, got {self.threads}")
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The untuned program of a task.
+
+    Attributes:
+        key: The task.
+        timing: Its run time; ``None`` if it failed or was stopped early.
+        failure: Why there is no timing.
+        seconds: Median seconds, or how long it ran before it was stopped.
+        is_lower_bound: Whether ``seconds`` is only a lower bound of the run time.
+        reference: Which program gave the reference outputs: ``untuned`` or ``reordered``.
+        checks: The input sets for which there are reference outputs.
+        stages: Seconds by stage.
+    """
+
+    key: str
+    timing: Timing | None
+    failure: Failure | None
+    seconds: float
+    is_lower_bound: bool = False
+    reference: str = "untuned"
+    checks: tuple[str, ...] = ()
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureResult:
+    """What became of one trial.
+
+    Attributes:
+        plan: The plan that was asked for.
+        timing: Its run time; ``None`` if it failed.
+        failure: Why it has no timing; exactly one of ``timing`` and ``failure`` is set.
+        verdict: The correctness check; ``None`` if outputs were never compared.
+        trace: TVM trace of the schedule as JSON text, if it was built.
+        base: The rewritten program that the trace starts from, if there is one.
+        build_seconds: Wall time of generating, lowering and compiling.
+        run_seconds: Wall time of running and checking on the quiet machine.
+        stages: Seconds by stage: ``generate, lower, llvm, load, first_run, timing, check``.
+        drift: How much slower the canary kernel ran than at its best in this session (1.0: as fast).
+        is_suspect: Whether the canary was more than a tenth slower around this trial.
+        cache: ``warm`` or ``flushed``: the state of the caches before each repeat.
+        is_quick: Whether racing stopped it early because it is clearly slower than the incumbent.
+    """
+
+    plan: Plan
+    timing: Timing | None = None
+    failure: Failure | None = None
+    verdict: Verdict | None = None
+    trace: str | None = None
+    base: str | None = None
+    build_seconds: float = 0.0
+    run_seconds: float = 0.0
+    stages: Mapping[str, float] = field(default_factory=dict)
+    drift: float = 1.0
+    is_suspect: bool = False
+    cache: str = "warm"
+    is_quick: bool = False
+
+    def __post_init__(self) -> None:
+        """Insist on either a time or a failure."""
+        if (self.timing is None) == (self.failure is None):
+            raise ValueError("a result has either a timing or a failure")
+
+    @property
+    def seconds(self) -> float | None:
+        """Median seconds with the drift of the machine taken out; ``None`` for a failure."""
+        return None if self.timing is None else self.timing.median / self.drift
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two plans of one task, run alternately in one session.
+
+    Attributes:
+        first: Timing of the first plan, or ``None`` if it failed.
+        second: Timing of the second plan, or ``None`` if it failed.
+        ratio: Median of second / first over the pairs of neighbouring runs; ``None`` if either failed.
+        low: Lower end of the 95% interval of the ratio; ``None`` if either failed.
+        high: Upper end of the 95% interval of the ratio; ``None`` if either failed.
+        failure: Why there is no ratio.
+    """
+
+    first: Timing | None
+    second: Timing | None
+    ratio: float | None
+    low: float | None
+    high: float | None
+    failure: Failure | None = None
+
+    @property
+    def is_separated(self) -> bool:
+        """Whether the interval of the ratio excludes 1."""
+        return self.low is not None and self.high is not None and (self.low > 1.0 or self.high < 1.0)
+
+    @property
+    def is_second_faster(self) -> bool:
+        """Whether the second plan is faster and the difference is not noise."""
+        return self.is_separated and self.high is not None and self.high < 1.0
+
+
+class Measurer(Protocol):
+    """Builds, runs and checks candidates.
+
+    A measurer belongs to one thread. A candidate's fault (a crash, a hang, a wrong result) is a result
+    with a :class:`Failure` and never an exception. What is raised is what makes the whole run pointless:
+    ``tuner.errors.JobFailed`` when a task cannot be prepared, when the machinery keeps dying, or when
+    every trial of a batch fails for one cause.
+    """
+
+    def open(self, task: MeasureTask) -> Baseline:
+        """Prepare a task once: inputs, reference outputs, the untuned program's time.
+
+        Opening an open task again returns its baseline without measuring.
+        """
+        ...
+
+    def measure(
+        self, key: str, plans: Sequence[Plan], incumbent_seconds: float | None = None
+    ) -> list[MeasureResult]:
+        """Measure candidates of an open task.
+
+        Args:
+            key: The task.
+            plans: What to measure; plans may repeat.
+            incumbent_seconds: The best time so far; candidates clearly slower are stopped early.
+
+        Returns:
+            One result per plan, in order.
+
+        Raises:
+            KeyError: If the task is not open.
+        """
+        ...
+
+    def compare(self, key: str, first: Plan, second: Plan) -> Comparison:
+        """Run two candidates of an open task alternately and say which is faster."""
+        ...
+
+    def close(self) -> None:
+        """End every process that the measurer started; calling it twice is harmless."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return the measurer."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the measurer."""
+        ...

@@ -1,0 +1,177 @@
+"""What a forked child does: build one kernel, then run, time and check it on command.
+
+A child trusts nobody and nobody trusts it: it has its own session, limits and output file, and whatever
+happens in it ends with it. It never returns into the server that forked it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from search_space.hardware import host_cpu
+from search_space.tvm_api import tvm
+from tuner.measure import messages as m
+from tuner.measure.base import Verdict
+from tuner.measure.build import TooLarge, build_timed
+from tuner.measure.check import compare, tolerance
+from tuner.measure.kernels import Kernel, LocalKernel
+from tuner.measure.limits import LOG_BYTES, die_with_parent, limit_this_process
+from tuner.measure.task_state import TaskState
+
+
+def isolate(
+    channel: m.Channel, log: int, parent_pid: int, memory_bytes: int | None, file_bytes: int = LOG_BYTES
+) -> None:
+    """Cut a freshly forked process off from its parent: session, output, limits.
+
+    Args:
+        channel: The connection to keep.
+        log: Descriptor that becomes standard output and error.
+        parent_pid: The parent, with which this process ends.
+        memory_bytes: Limit on further memory; ``None`` for a task server, which has none.
+        file_bytes: Largest file that the process may write.
+    """
+    os.setsid()
+    die_with_parent(parent_pid)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    channel.connection.setblocking(True)
+    if memory_bytes is not None:
+        limit_this_process(memory_bytes, file_bytes)
+        gc.disable()
+
+
+def run_plan(channel: m.Channel, state: TaskState, payload: bytes) -> None:
+    """Be the child of one candidate: build it, then do as told until the connection ends."""
+    message = m.decode(payload)
+    assert isinstance(message, m.BuildPlan)
+    state.references.forbid_writing()
+    os.environ["TVM_NUM_THREADS"] = str(state.opened.threads)
+    if state.opened.remote:
+        from tuner.measure.rpc.remote_kernel import build_remote
+    began = time.process_time()
+    try:
+        candidate = state.materialize(state.context, json.loads(message.plan))
+    except Exception as error:
+        channel.send(m.Fault("generate", describe(error)))
+        return
+    generated = time.process_time()
+    kernel: Kernel
+    try:
+        if state.opened.remote:
+            kernel, stages = build_remote(candidate.module, message.library, state)
+        else:
+            built = build_timed(candidate.module, state.target)
+            state.arguments.poison_outputs()
+            tensors = [buffer.tensor() for buffer in state.arguments.buffers]
+            kernel, stages = LocalKernel(built, tensors), built.stages
+    except TooLarge as error:
+        channel.send(m.Fault("build", str(error)))
+        return
+    except Exception as error:
+        channel.send(m.Fault("build", describe(error)))
+        return
+    channel.send(m.Built({"generate": generated - began, **stages}, candidate.trace, candidate.base))
+    _obey(channel, kernel, state, float(getattr(candidate, "tolerance_scale", 1.0)))
+
+
+def run_reference(channel: m.Channel, state: TaskState, payload: bytes) -> None:
+    """Be the child that computes reference outputs into the shared memory."""
+    from tuner.measure.reference import reordered
+
+    message = m.decode(payload)
+    assert isinstance(message, m.BuildReference)
+    os.environ["TVM_NUM_THREADS"] = str(state.opened.threads)
+    try:
+        module = state.materialize(state.context, {"kind": "default"}).module
+        if message.kind == "reordered":
+            module = reordered(module)
+        function = build_timed(module, reference_target(state)).function
+        tensors = [buffer.tensor() for buffer in state.arguments.buffers]
+        channel.send(state.references.compute(lambda: function(*tensors), state, message.budget_seconds))
+    except Exception as error:
+        channel.send(m.Fault("run", describe(error)))
+
+
+def run_canary(channel: m.Channel, payload: bytes) -> None:
+    """Be the child that runs the fixed kernel from which drift of the machine is read."""
+    from tuner.measure.canary import canary_kernel
+
+    message = m.decode(payload)
+    assert isinstance(message, m.BuildCanary)
+    os.environ["TVM_NUM_THREADS"] = str(message.threads)
+    built, tensors = canary_kernel(message.target, message.threads)
+    channel.send(m.Built(built.stages))
+    _obey(channel, LocalKernel(built, tensors), None)
+
+
+def reference_target(state: TaskState) -> Any:
+    """Return the target of the reference program: it always runs on this machine."""
+    return tvm.target.Target({"kind": "llvm", "mcpu": host_cpu()}) if state.opened.remote else state.target
+
+
+def describe(error: BaseException) -> str:
+    """Return the last line of an exception's text with its type, at most 500 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[-1] if lines else ""
+    return f"{type(error).__name__}: {text}"[:500]
+
+
+def _obey(channel: m.Channel, kernel: Kernel, state: TaskState | None, tolerance_scale: float = 1.0) -> None:
+    while True:
+        message = channel.wait()
+        try:
+            if isinstance(message, m.First):
+                channel.send(m.Ran([kernel.first()]))
+            elif isinstance(message, m.Repeat):
+                channel.send(m.Ran(kernel.repeat(message)))
+            elif isinstance(message, m.Check) and state is not None:
+                channel.send(m.Checked(_check(kernel, message.sets, state, tolerance_scale)))
+            elif isinstance(message, m.Attach):
+                channel.send(m.Built(kernel.attach(message.libraries)))
+            else:
+                return
+        except ConnectionError as error:
+            channel.send(m.Fault("crash", str(error)))
+            return
+        except Exception as error:
+            channel.send(m.Fault("run", describe(error)))
+            return
+
+
+def _check(kernel: Kernel, sets: list[str], state: TaskState, tolerance_scale: float) -> Verdict:
+    arguments = state.arguments
+    worst_abs = worst_rel = allowed = 0.0
+    messages: list[str] = []
+    for input_set in sets:
+        expected = state.references.expected(input_set, arguments)
+        if input_set != "random" or not kernel.leaves_outputs:
+            for spec, buffer, wanted in zip(arguments.specs, arguments.buffers, expected, strict=True):
+                buffer.poison() if spec.is_output else np.copyto(buffer.raw, wanted)
+            kernel.call()
+        for spec, buffer, wanted in zip(arguments.specs, arguments.buffers, expected, strict=True):
+            if not spec.is_output:
+                if not np.array_equal(buffer.raw, wanted):
+                    messages.append(f"changed input {spec.name}")
+                continue
+            limit = tolerance(spec.dtype, state.reduction) * tolerance_scale
+            reference = wanted.view(buffer.array.dtype).reshape(buffer.shape)
+            # Another algorithm (a rewrite with a scale) need not be exact on whole numbers.
+            strictness = "random" if tolerance_scale > 1.0 and input_set == "integers" else input_set
+            found = compare(buffer.array, reference, spec.dtype, limit, spec.name, strictness)
+            worst_abs = max(worst_abs, found.max_abs_error)
+            worst_rel = max(worst_rel, found.max_rel_error)
+            allowed = max(allowed, limit)
+            if found.message:
+                messages.append(found.message)
+    messages += [f"wrote outside of buffer {name}" for name in arguments.broken_guards()]
+    checks = (*sets, "inputs", "guards") if kernel.leaves_outputs else (*sets, "inputs")
+    return Verdict(not messages, worst_abs, worst_rel, allowed, checks, "; ".join(messages[:3]))

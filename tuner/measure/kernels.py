@@ -1,0 +1,91 @@
+"""A built kernel as its child drives it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_space.tvm_api import tvm
+from tuner.measure.build import Built
+from tuner.measure.messages import Repeat
+
+_FLUSH_BYTES = 64 << 20
+
+
+class Kernel(Protocol):
+    """Something that can be called on a task's buffers and timed.
+
+    Attributes:
+        leaves_outputs: Whether the task's output buffers hold what the last timed call wrote, and the
+            guard bands around them mean something.
+    """
+
+    leaves_outputs: bool
+
+    def first(self) -> float:
+        """Call once and return the seconds."""
+        ...
+
+    def repeat(self, order: Repeat) -> list[float]:
+        """Return seconds per call of each repeat."""
+        ...
+
+    def call(self) -> None:
+        """Read the task's input buffers and write its output buffers."""
+        ...
+
+    def attach(self, libraries: list[str]) -> dict[str, float]:
+        """Take a device, where that means anything, and return seconds by stage."""
+        ...
+
+
+class LocalKernel:
+    """A kernel in this process.
+
+    Args:
+        built: The machine code.
+        tensors: Its arguments, over the task's buffers.
+    """
+
+    leaves_outputs = True
+
+    def __init__(self, built: Built, tensors: list[Any]) -> None:
+        self._built = built
+        self._tensors = tensors
+        self._flush: NDArray[np.uint8] | None = None
+
+    def first(self) -> float:
+        """Call once and return the seconds."""
+        began = time.perf_counter_ns()
+        self._built.function(*self._tensors)
+        return (time.perf_counter_ns() - began) * 1e-9
+
+    def repeat(self, order: Repeat) -> list[float]:
+        """Time repeats; many calls of one repeat run in TVM's own loop, which costs nothing beside them."""
+        if order.number > 1:
+            evaluator = self._built.library.time_evaluator(
+                "main", tvm.cpu(), number=order.number, repeat=order.repeats
+            )
+            return [float(value) for value in evaluator(*self._tensors).results]
+        seconds: list[float] = []
+        for _ in range(order.repeats):
+            if order.is_flushed:
+                self._empty_caches()
+            seconds.append(self.first())
+        return seconds
+
+    def call(self) -> None:
+        """Call the kernel."""
+        self._built.function(*self._tensors)
+
+    def attach(self, libraries: list[str]) -> dict[str, float]:
+        """Do nothing: the kernel is here."""
+        return {}
+
+    def _empty_caches(self) -> None:
+        if self._flush is None:
+            self._flush = np.zeros(_FLUSH_BYTES, np.uint8)
+        self._flush += np.uint8(1)

@@ -1,0 +1,267 @@
+"""The measurer of this machine: forked children, racing, checks, drift."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from tuner.errors import JobFailed
+from tuner.measure import messages as m
+from tuner.measure.base import Baseline, Comparison, Failure, MeasureResult, MeasureTask, Plan
+from tuner.measure.canary import DriftMeter
+from tuner.measure.causes import raise_for_common_cause
+from tuner.measure.clock import Clock
+from tuner.measure.fork_builder import ForkBuilder
+from tuner.measure.fork_runner import ForkRunner
+from tuner.measure.options import MeasureOptions
+from tuner.measure.protocols import Build, Run
+from tuner.measure.supervisor import Process, Supervisor, require
+from tuner.measure.tasks import OpenedTask, TaskTable
+from tuner.measure.timing import summarise
+
+_DEFAULT: Plan = {"kind": "default"}
+_COMPARE_ROUNDS = 7
+_COMPARE_LOOKS = 4
+
+
+class LocalMeasurer:
+    """Measures on this machine, one forked child per candidate.
+
+    Args:
+        options: Limits and habits.
+        clock: Source of time for deadlines.
+    """
+
+    def __init__(self, options: MeasureOptions | None = None, clock: Clock | None = None) -> None:
+        self.options = options or MeasureOptions()
+        self.supervisor = Supervisor(clock)
+        self.drift = DriftMeter(self._sample_canary)
+        self.stage_seconds: dict[str, float] = {}
+        self._tasks = TaskTable(self.supervisor, self.options)
+        self._builder = ForkBuilder(self.supervisor, self._tasks, self.options)
+        self._runner = ForkRunner(self.supervisor, self._tasks, self.options)
+        self._baselines: dict[str, Baseline] = {}
+        self._canary: Process | None = None
+        self._canary_task: MeasureTask | None = None
+        self._looked_seconds: float | None = None
+
+    def open(self, task: MeasureTask) -> Baseline:
+        """Prepare a task: inputs, reference outputs, the untuned program's time.
+
+        Raises:
+            JobFailed: If the task cannot be prepared or its untuned program does not run.
+        """
+        if task.key in self._baselines:
+            return self._baselines[task.key]
+        self._canary_task = self._canary_task or task
+        opened = self._tasks.open(task)
+        try:
+            run = self._time_untuned(opened)
+            if run.verdict is not None and not run.verdict.ok and opened.reference == "reordered":
+                opened.reference = "untuned"
+                self._tasks.compute_references(opened)
+                run = self._time_untuned(opened)
+            baseline = self._baseline(opened, run)
+        except BaseException:
+            self._tasks.drop(task.key)
+            raise
+        self._baselines[task.key] = baseline
+        return baseline
+
+    def measure(
+        self, key: str, plans: Sequence[Plan], incumbent_seconds: float | None = None
+    ) -> list[MeasureResult]:
+        """Measure candidates: built in parallel, run one at a time while every build is paused.
+
+        Raises:
+            KeyError: If the task is not open.
+            JobFailed: If the fork server keeps dying, or if every trial fails for one cause.
+        """
+        opened = self._tasks[key]
+        results: dict[int, MeasureResult] = {}
+        pending = deque(enumerate(plans))
+        building: dict[Build, int] = {}
+        ready: dict[Build, int] = {}
+        restarts = self._tasks.restarts
+        self._looked_seconds = None
+        threshold = max(1, self.options.window - self.options.workers)
+        try:
+            while pending or building or ready:
+                while pending and len(building) < self.options.workers:
+                    if self._tasks.restarts - restarts > self.options.server_restarts:
+                        raise JobFailed(
+                            f"the fork server died {self._tasks.restarts - restarts} times in one batch: is "
+                            "the machine out of memory? Measure with fewer workers or less memory a child"
+                        )
+                    place, plan = pending.popleft()
+                    building[self._builder.submit(key, plan)] = place
+                for build in self._builder.finished(self.options.build_timeout_seconds) if building else ():
+                    place = building.pop(build)
+                    if build.failure is None:
+                        ready[build] = place
+                    else:
+                        results[place] = self._result(build, None)
+                        self._builder.discard(build)
+                if len(ready) >= threshold or not (building or pending):
+                    incumbent_seconds = self._run_ready(ready, results, incumbent_seconds)
+                    ready = {}
+        finally:
+            for build in (*building, *ready):
+                self._builder.discard(build)
+        ordered = [results[place] for place in range(len(plans))]
+        opened.has_worked = opened.has_worked or any(r.timing is not None for r in ordered)
+        if not opened.has_worked:
+            raise_for_common_cause(ordered, opened.task.name, self.options.same_cause_limit)
+        return ordered
+
+    def compare(self, key: str, first: Plan, second: Plan) -> Comparison:
+        """Run two candidates alternately until the interval of their ratio excludes 1 or time is up."""
+        self._tasks[key]
+        builds = [self._builder.submit(key, plan) for plan in (first, second)]
+        try:
+            left = set(builds)
+            while left:
+                left -= set(self._builder.finished(self.options.build_timeout_seconds))
+            for build in builds:
+                if build.failure is not None:
+                    return Comparison(None, None, None, None, None, build.failure)
+            with self._builder.quiet():
+                return self._alternate(builds)
+        finally:
+            for build in builds:
+                self._builder.discard(build)
+
+    def close(self) -> None:
+        """End every process that the measurer started."""
+        self._tasks.close()
+        self._baselines.clear()
+        self._canary = None
+        self.supervisor.close()
+
+    def __enter__(self) -> Self:
+        """Return the measurer."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the measurer."""
+        self.close()
+
+    def _run_ready(
+        self, ready: dict[Build, int], results: dict[int, MeasureResult], incumbent_seconds: float | None
+    ) -> float | None:
+        with self._builder.quiet():
+            for build, place in ready.items():
+                self._look_at_canary()
+                factor = self.drift.factor
+                limit = None if incumbent_seconds is None else incumbent_seconds * factor
+                run = self._runner.run(build, limit)
+                # Tearing a process down takes milliseconds of a core: not while the next one is timed.
+                self.supervisor.stop(build.handle, True)
+                result = results[place] = self._result(build, run)
+                if result.seconds is not None and not result.is_quick:
+                    incumbent_seconds = min(result.seconds, incumbent_seconds or result.seconds)
+        for build in ready:
+            self._builder.discard(build)
+        return incumbent_seconds
+
+    def _result(self, build: Build, run: Run | None) -> MeasureResult:
+        stages = dict(build.stages)
+        if run is not None:
+            stages.update(run.stages)
+        for stage, seconds in stages.items():
+            self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
+        return MeasureResult(
+            plan=build.plan,
+            timing=None if run is None else run.timing,
+            failure=build.failure if run is None else run.failure,
+            verdict=None if run is None else run.verdict,
+            trace=build.trace,
+            base=build.base,
+            build_seconds=build.seconds,
+            run_seconds=0.0 if run is None else run.seconds,
+            stages=stages,
+            drift=self.drift.factor,
+            is_suspect=self.drift.is_suspect,
+            cache=self.options.race.cache,
+            is_quick=run is not None and run.is_quick,
+        )
+
+    def _time_untuned(self, opened: OpenedTask) -> Run:
+        build = self._builder.submit(opened.task.key, _DEFAULT)
+        try:
+            while build not in self._builder.finished(self.options.build_timeout_seconds):
+                pass
+            if build.failure is not None:
+                return Run(None, build.failure, stages=build.stages)
+            run = self._runner.time_untuned(build, self.options.baseline_seconds)
+            opened.stages = {**build.stages, **run.stages}
+            return run
+        finally:
+            self._builder.discard(build)
+
+    def _baseline(self, opened: OpenedTask, run: Run) -> Baseline:
+        task, failure = opened.task, run.failure
+        if run.verdict is not None and not run.verdict.ok:
+            raise JobFailed(
+                f"the untuned program of {task.name} does not repeat itself: {run.verdict.message}"
+            )
+        if failure is not None and failure.stage != "timeout":
+            raise JobFailed(f"the untuned program of {task.name} does not run: {failure.message}")
+        return Baseline(
+            key=task.key,
+            timing=run.timing,
+            failure=failure,
+            seconds=self.options.baseline_seconds if run.timing is None else run.timing.median,
+            is_lower_bound=run.timing is None,
+            reference=opened.reference,
+            checks=opened.sets,
+            stages=opened.stages,
+        )
+
+    def _alternate(self, builds: list[Build]) -> Comparison:
+        collected: list[list[float]] = [[], []]
+        began = self.supervisor.time.seconds
+        for _ in range(_COMPARE_LOOKS):
+            found = self._runner.alternate(builds, _COMPARE_ROUNDS)
+            if isinstance(found, Failure):
+                return Comparison(None, None, None, None, None, found)
+            for whole, part in zip(collected, found, strict=True):
+                whole += part
+            ratio = summarise([b / a for a, b in zip(*collected, strict=True)])
+            spent = self.supervisor.time.seconds - began
+            if ratio.low > 1.0 or ratio.high < 1.0 or spent > 8 * self.options.race.budget_seconds:
+                break
+        first, second = (summarise(part) for part in collected)
+        return Comparison(first, second, ratio.median, ratio.low, ratio.high)
+
+    def _look_at_canary(self) -> None:
+        now = self.supervisor.time.seconds
+        period = self.options.canary_seconds
+        if period <= 0 or (self._looked_seconds is not None and now - self._looked_seconds < period):
+            return
+        self.drift.look()
+        self._looked_seconds = self.supervisor.time.seconds
+
+    def _sample_canary(self) -> list[float]:
+        canary = self._canary
+        if canary is None or canary.is_gone:
+            task = self._canary_task
+            assert task is not None  # set by open(), without which nothing runs
+            request = m.BuildCanary(task.target, task.threads)
+            canary = self._canary = self.supervisor.fork(self.supervisor.root(), "canary", request)
+            reply = self.supervisor.wait(canary, self.options.prepare_timeout_seconds)
+            require(canary, reply, "building the canary kernel")
+            self.supervisor.tell(canary, m.First())
+            require(canary, self.supervisor.wait(canary, 10.0), "running the canary kernel")
+        self.supervisor.stop(canary, False)
+        self.supervisor.tell(canary, m.Repeat(2, 3))
+        reply = require(canary, self.supervisor.wait(canary, 10.0), "running the canary kernel")
+        self.supervisor.stop(canary, True)
+        return reply.seconds if isinstance(reply, m.Ran) else []

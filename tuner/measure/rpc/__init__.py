@@ -1,0 +1,1 @@
+"""Measurement on remote devices through TVM's RPC: build here, run there."""

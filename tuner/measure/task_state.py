@@ -1,0 +1,34 @@
+"""What the processes of one task share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tuner.measure import messages as m
+from tuner.measure.buffers import Arguments
+from tuner.measure.references import References
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """What a task server holds and its children inherit.
+
+    Attributes:
+        opened: The message that opened the task.
+        context: What the entry point's ``prepare`` returned.
+        materialize: The entry point's ``materialize``.
+        target: The target as a TVM object.
+        arguments: Buffers, the inputs filled with the ``random`` set.
+        references: Reference outputs, shared and read-only.
+        reduction: Terms summed into one output element.
+    """
+
+    opened: m.OpenTask
+    context: Any
+    materialize: Callable[[Any, dict[str, Any]], Any]
+    target: Any
+    arguments: Arguments
+    references: References
+    reduction: float

@@ -1,0 +1,200 @@
+"""How long to run a kernel: the race against the incumbent, and what its repeats say.
+
+Nothing here touches a process or a clock, so that every decision can be tested with plain numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, comb
+from statistics import median
+
+from tuner.measure.base import Timing
+
+_SINGLE_RUN_SPREAD = 0.25
+"""Half-width of the interval, relative, that a single run is given: it ran with cold caches."""
+
+_NARROW_ALONE = 0.03
+"""Relative width of the interval that is good enough when there is no incumbent."""
+
+_NARROW_BESIDE = 0.01
+"""Relative width at which a candidate is as good as equal to the incumbent: more runs decide nothing."""
+
+_LONG_WARM_UPS = 20
+"""A first run this many times longer than the warm-up is judged like a warm one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RacePolicy:
+    """When a candidate stops running.
+
+    Attributes:
+        hopeless_ratio: A first run slower than this times the incumbent ends the trial.
+        slow_ratio: A quick look slower than this times the incumbent ends the trial.
+        warm_up_seconds: What a first run may take longer than later ones (threads start, caches fill).
+        repeat_seconds: Shortest repeat: small kernels are called several times in a repeat.
+        quick_repeats: Repeats of the quick look.
+        block_repeats: Repeats between two looks at the interval.
+        least_repeats: Fewest repeats of a candidate that is not clearly slower.
+        most_repeats: Most repeats of any candidate.
+        budget_seconds: Time after which a candidate with enough repeats stops, separated or not.
+        cache: ``warm``, or ``flushed`` to empty the caches before every call.
+    """
+
+    hopeless_ratio: float = 3.0
+    slow_ratio: float = 1.5
+    warm_up_seconds: float = 0.002
+    repeat_seconds: float = 0.001
+    quick_repeats: int = 2
+    block_repeats: int = 3
+    least_repeats: int = 5
+    most_repeats: int = 23
+    budget_seconds: float = 0.12
+    cache: str = "warm"
+
+    def __post_init__(self) -> None:
+        """Refuse policies that cannot end or cannot start."""
+        if self.cache not in ("warm", "flushed"):
+            raise ValueError(f"cache policy {self.cache!r}: use warm or flushed")
+        if not 1 < self.slow_ratio <= self.hopeless_ratio:
+            raise ValueError(
+                "race policy: need 1 < slow_ratio <= hopeless_ratio, "
+                f"got {self.slow_ratio}, {self.hopeless_ratio}"
+            )
+        if min(self.quick_repeats, self.block_repeats, self.least_repeats, self.most_repeats) < 1:
+            raise ValueError("race policy: every count of repeats must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What to run next: ``repeats`` repeats of ``number`` calls each."""
+
+    number: int
+    repeats: int
+
+
+class Race:
+    """The decisions about one candidate: feed it what ran, ask it what to run next.
+
+    Args:
+        policy: The rules.
+        incumbent_seconds: The time to beat, or ``None``.
+    """
+
+    def __init__(self, policy: RacePolicy, incumbent_seconds: float | None) -> None:
+        self.policy = policy
+        self.incumbent_seconds = incumbent_seconds
+        self.is_quick = False
+        self._first_seconds = 0.0
+        self._runs: list[float] = []
+        self._spent_seconds = 0.0
+        self._number = 1
+        self._is_calibrated = False
+
+    @property
+    def timing(self) -> Timing:
+        """What is known so far."""
+        return summarise(self._runs or [self._first_seconds])
+
+    def first(self, seconds: float) -> Block | None:
+        """Note the first run and return what to run next, ``None`` to stop."""
+        self._first_seconds = seconds
+        policy, incumbent = self.policy, self.incumbent_seconds
+        # What is cold about a first run hardly shows in a long one: then the stricter ratio decides.
+        is_long = seconds > _LONG_WARM_UPS * policy.warm_up_seconds
+        ratio = policy.slow_ratio if is_long else policy.hopeless_ratio
+        if incumbent is not None and seconds - policy.warm_up_seconds > ratio * incumbent:
+            self.is_quick = True
+            return None
+        if seconds > 8 * policy.budget_seconds and incumbent is None:
+            return None
+        self._number = (
+            1 if policy.cache == "flushed" else max(1, ceil(policy.repeat_seconds / max(seconds, 1e-7)))
+        )
+        self._is_calibrated = policy.cache == "flushed" or self._number == 1
+        is_short = seconds <= policy.budget_seconds
+        return Block(self._number, policy.quick_repeats if self._is_calibrated and is_short else 1)
+
+    def add(self, seconds: Sequence[float]) -> Block | None:
+        """Note a block of repeats and return what to run next, ``None`` to stop.
+
+        Args:
+            seconds: Seconds per call, one entry a repeat.
+        """
+        policy = self.policy
+        self._spent_seconds += sum(seconds) * self._number
+        if not self._is_calibrated:
+            # The first run was cold: choose the number of calls again from warm ones, at most twice.
+            wanted = max(1, ceil(policy.repeat_seconds / max(min(seconds), 1e-8)))
+            self._is_calibrated = True
+            if wanted > 1.5 * self._number:
+                self._number = wanted
+                return Block(wanted, policy.quick_repeats)
+        self._runs.extend(seconds)
+        if self._is_clearly_slow():
+            self.is_quick = True
+            return None
+        count = len(self._runs)
+        if count >= policy.most_repeats or (
+            self._spent_seconds >= policy.budget_seconds and count >= self._least_repeats()
+        ):
+            return None
+        if count >= policy.least_repeats and self._is_separated():
+            return None
+        left = policy.most_repeats - count
+        affordable = max(1, int(policy.budget_seconds / max(min(self._runs) * self._number, 1e-9)))
+        return Block(self._number, max(1, min(policy.block_repeats, left, affordable)))
+
+    def _least_repeats(self) -> int:
+        # A kernel of a third of a second is not run five times when a few runs tell enough.
+        typical = min(self._runs)
+        affordable = int(4 * self.policy.budget_seconds / max(typical, 1e-9))
+        return max(1, min(self.policy.least_repeats, affordable))
+
+    def _is_clearly_slow(self) -> bool:
+        incumbent = self.incumbent_seconds
+        return incumbent is not None and min(self._runs) > self.policy.slow_ratio * incumbent
+
+    def _is_separated(self) -> bool:
+        timing, incumbent = self.timing, self.incumbent_seconds
+        if incumbent is None:
+            return (timing.high - timing.low) < _NARROW_ALONE * timing.median
+        is_equal = len(self._runs) >= 8 and (timing.high - timing.low) < _NARROW_BESIDE * timing.median
+        return is_equal or timing.low > incumbent or timing.high < incumbent
+
+
+def summarise(runs_seconds: Sequence[float]) -> Timing:
+    """Describe repeats by minimum, median and the 95% interval of the median.
+
+    The interval is the distribution-free one from order statistics (Conover 1999, section 3.2): with n
+    repeats the r-th smallest and the r-th largest, r the largest with a coverage of 95%; below six
+    repeats the smallest and the largest, whose coverage is ``1 - 2**(1 - n)``. A single run is given a
+    quarter to either side.
+
+    Args:
+        runs_seconds: At least one value.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    values = sorted(runs_seconds)
+    if not values:
+        raise ValueError("no repeat to summarise")
+    centre = float(median(values))
+    if len(values) == 1:
+        low, high = centre * (1 - _SINGLE_RUN_SPREAD), centre * (1 + _SINGLE_RUN_SPREAD)
+    else:
+        rank = _interval_rank(len(values))
+        low, high = values[rank], values[-1 - rank]
+    return Timing(tuple(runs_seconds), values[0], centre, low, high)
+
+
+def _interval_rank(count: int) -> int:
+    rank, below = 0, 1.0
+    while rank + 1 < count // 2:
+        below += comb(count, rank + 1)
+        if 2.0 * below / 2.0**count > 0.05:
+            break
+        rank += 1
+    return rank

@@ -1,0 +1,64 @@
+"""Everything that a tuning run can be told; one frozen value that is stored in the log's header."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tuner.errors import UserError
+
+STRATEGIES = ("evolution", "random")
+TRIALS_PER_TASK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TuneOptions:
+    """Options of one tuning run.
+
+    Attributes:
+        trials: Measurements to spend over all tasks, those that the log already holds included;
+            64 a task when neither ``trials`` nor ``seconds`` is given.
+        seconds: Wall time to spend.
+        log: Where measurements are kept: a path or a store's URL; nothing is kept when absent.
+        seed: Seed of every random choice.
+        threads: Threads that kernels use; every CPU of this process when absent.
+        batch: Measurements between two updates of the model.
+        objective: What the task scheduler minimises: ``latency``, ``requirement:20ms``, ``geomean``
+            or ``early-stop``.
+        strategy: How candidates are found: ``evolution`` or ``random``.
+        resume: Whether measurements that the log already holds count.
+        measure: Where candidates run: ``local`` or ``rpc://host:port/key``.
+        input_shapes: Shapes for the inputs that a model leaves open.
+    """
+
+    trials: int | None = None
+    seconds: float | None = None
+    log: str | Path | None = None
+    seed: int = 0
+    threads: int | None = None
+    batch: int = 16
+    objective: str = "latency"
+    strategy: str = "evolution"
+    resume: bool = True
+    measure: str = "local"
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse values with which no run is possible."""
+        for name in ("trials", "threads", "batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"--{name} must be at least 1, got {value}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise UserError(f"--time must be positive, got {self.seconds}")
+        if self.strategy not in STRATEGIES:
+            raise UserError(f"unknown strategy {self.strategy!r}: use one of {', '.join(STRATEGIES)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as JSON values."""
+        values = asdict(self)
+        values["log"] = None if self.log is None else str(self.log)
+        values["input_shapes"] = {name: list(shape) for name, shape in self.input_shapes.items()}
+        return values

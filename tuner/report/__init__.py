@@ -1,0 +1,1 @@
+"""Reports of tuning logs: curves, tables, pictures and pages; without the compiler."""

@@ -1,0 +1,352 @@
+"""A tuning run: tasks in, measurements into the log, the best plan of every task out."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from records.building import lines_of, program_line, workload_info
+from records.environment import capture_environment, isa_features
+from records.errors import RecordError
+from records.opening import open_store
+from records.schema import Header
+from records.store import Query, RecordStore
+from search_space.candidate import context_of
+from search_space.hardware import hardware_of, target_text
+from search_space.tvm_api import tvm
+from tuner.errors import JobFailed, UserError
+from tuner.events import Listener, RunProgress, TaskProgress, ignore
+from tuner.measure.base import Measurer, MeasureResult, MeasureTask
+from tuner.models import RunModel
+from tuner.objective import Objective, objective_of
+from tuner.options import TRIALS_PER_TASK, TuneOptions
+from tuner.resume import restore_task
+from tuner.scheduler import GradientScheduler, TaskCurve
+from tuner.search import EvolutionarySearch, RandomSearch, Scorer, SearchStrategy
+from tuner.task_run import Stopwatch, TaskRun
+from tuner.tasks import Task
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TuneResult:
+    """What a run achieved.
+
+    Attributes:
+        tasks: Final state of every task.
+        plans: Best plan of every task by workload key; absent where nothing worked.
+        log: Where the measurements are, or None.
+        seconds: Wall time by part: ``total``, ``search``, ``build``, ``run`` (the latter two as the
+            children count them, builds in parallel).
+        target: Canonical JSON of the target.
+        threads: Threads of the kernels.
+        interrupted: Whether the user stopped the run.
+        stopped: Why the run ended.
+    """
+
+    tasks: tuple[TaskProgress, ...]
+    plans: dict[str, dict[str, Any]]
+    log: str | None
+    seconds: dict[str, float]
+    target: str
+    threads: int
+    interrupted: bool
+    stopped: str
+
+
+class Session:
+    """Composes search, measurement, scheduling and records for one run.
+
+    Args:
+        tasks: What is tuned; equal workloads were joined.
+        target: The resolved TVM target.
+        options: What was asked for.
+        measurer: Where candidates run; the session does not close it.
+        listener: Told about progress.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        target: Any,
+        options: TuneOptions,
+        measurer: Measurer,
+        listener: Listener = ignore,
+        objective: Objective | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not tasks:
+            raise UserError("there is nothing to tune: the workload has no tasks")
+        self._options = options
+        self._target = target
+        self._target_text = target_text(target)
+        self._hardware = hardware_of(target)
+        self._measurer = measurer
+        self._listener = listener
+        self._watch = Stopwatch(clock)
+        self._started = clock()
+        self._rng = np.random.default_rng(options.seed)
+        self._model = RunModel(self._hardware, options.seed)
+        self._objective = objective or objective_of(options.objective)
+        self._scheduler = GradientScheduler(self._objective, self._rng)
+        self._models = sorted({m for t in tasks for m in t.models})
+        self._budget = options.trials
+        if options.trials is None and options.seconds is None:
+            self._budget = TRIALS_PER_TASK * len(tasks)
+        self._id = uuid.uuid4().hex[:16]
+        self._environment = capture_environment(self._hardware.cores, llvm=_llvm_version())
+        self._store = self._open_store()
+        self._runs = [self._make_run(i, t) for i, t in enumerate(tasks)]
+        self._trial = 0
+        self._message = ""
+
+    def run(self) -> TuneResult:
+        """Tune until the budget is spent, nothing is left to try, or the user interrupts.
+
+        Raises:
+            JobFailed: If a task cannot be prepared, every candidate fails for one cause, or the log
+                cannot be written any more.
+        """
+        stopped, interrupted = "", False
+        try:
+            if self._options.resume:
+                self._resume()
+            self._write_header()
+            stopped = self._loop()
+        except KeyboardInterrupt:
+            stopped, interrupted = "interrupted", True
+        except RecordError as error:
+            raise JobFailed(str(error)) from error
+        finally:
+            if self._store is not None:
+                self._store.close()
+        return self._result(stopped, interrupted)
+
+    def _loop(self) -> str:
+        stopped = self._until_stopped()
+        for run in self._runs:
+            if run.rounds:
+                with self._watch.time("measure"):
+                    run.finish(self._measurer, self._record)
+            run.state = "done"
+            self._tell()
+        return stopped
+
+    def _until_stopped(self) -> str:
+        while True:
+            reason = self._spent()
+            if reason:
+                return reason
+            curves = [r.curve for r in self._runs]
+            chosen = self._scheduler.choose(curves, self._baselines())
+            if chosen is None:
+                return "nothing left to try"
+            run = self._runs[chosen]
+            self._open(run)
+            run.state = "searching"
+            self._tell()
+            with self._watch.time("search") as lap:
+                self._model.refit()
+                proposals = run.strategy.propose(self._batch_size())
+            if not proposals:
+                run.curve.exhausted = True
+                run.state = "done"
+                continue
+            run.state = "measuring"
+            self._tell()
+            with self._watch.time("measure"):
+                run.measure(self._measurer, proposals, self._record, lap.seconds)
+            self._flush()
+            run.state = "waiting"
+            self._tell()
+
+    def _spent(self) -> str:
+        if self._budget is not None and sum(r.trials for r in self._runs) >= self._budget:
+            return f"all {self._budget} trials are spent"
+        if self._options.seconds is not None and self._elapsed() >= self._options.seconds:
+            return f"the time of {self._options.seconds:g} s is up"
+        return ""
+
+    def _batch_size(self) -> int:
+        if self._budget is None:
+            return self._options.batch
+        left = self._budget - sum(r.trials for r in self._runs)
+        fresh = sum(1 for r in self._runs if not r.curve.best and not r.curve.exhausted)
+        # While tasks wait for their first batch every one of them must get its share.
+        share = max(1, left // fresh) if fresh else left
+        return max(1, min(self._options.batch, share, left))
+
+    def _open(self, run: TaskRun) -> None:
+        if run.baseline is not None:
+            return
+        run.state = "opening"
+        self._tell()
+        workload = run.task.workload
+        task = MeasureTask(
+            run.task.key, workload.program(), self._target_text, workload.name, self._hardware.cores
+        )
+        with self._watch.time("measure"):
+            baseline = self._measurer.open(task)
+        run.take_baseline(baseline)
+        if baseline.timing is not None:
+            result = MeasureResult(plan={"kind": "default"}, timing=baseline.timing)
+            self._record(run, result, "baseline", 0.0)
+
+    def _make_run(self, index: int, task: Task) -> TaskRun:
+        context = context_of(task.workload, self._target)
+        rng = np.random.default_rng([self._options.seed, index])
+        strategy: SearchStrategy
+        if self._options.strategy == "random":
+            strategy = RandomSearch(context.sketches, rng)
+        else:
+            scorer = Scorer(self._hardware, self._model, index)
+            strategy = EvolutionarySearch(context.sketches, scorer, rng)
+        calls = tuple(float(task.calls_of(m)) for m in self._models)
+        family = "+".join(sorted(context.sketches))
+        return TaskRun(task, context, strategy, TaskCurve(task.workload.flops, calls, family))
+
+    def _open_store(self) -> RecordStore | None:
+        if self._options.log is None:
+            return None
+        try:
+            return open_store(self._options.log)
+        except RecordError as error:
+            raise UserError(str(error)) from error
+
+    def _resume(self) -> None:
+        if self._store is None:
+            return
+        keys = frozenset(r.task.key for r in self._runs)
+        query = Query(keys=keys, target=self._target_text, threads=self._hardware.cores)
+        view = self._store.view(query)
+        for problem in view.problems:
+            self._message = str(problem)
+            self._tell()
+        for run in self._runs:
+            restored = restore_task(run, self._store, view, self._target_text, self._environment)
+            if restored:
+                self._message = f"{run.task.name}: {restored} measurements taken over from the log"
+                self._tell()
+
+    def _write_header(self) -> None:
+        if self._store is None:
+            return
+        header = Header(
+            session=self._id,
+            time_unix=time.time(),
+            tool=metadata.version("tirtune"),
+            options=self._options.to_dict(),
+            environment=self._environment,
+            isa_features=isa_features(),
+        )
+        programs = [program_line(self._info(r.task), r.task.workload.program()) for r in self._runs]
+        self._store.append([header, *programs])
+        self._pending: list[Any] = []
+
+    def _record(self, run: TaskRun, result: MeasureResult, kind: Any, search_seconds: float) -> None:
+        self._trial += 1
+        if self._store is None:
+            return
+        self._pending.extend(
+            lines_of(
+                result,
+                kind=kind,
+                session=self._id,
+                workload=self._info(run.task),
+                target=self._target_text,
+                environment=self._environment,
+                time_unix=time.time(),
+                round=run.rounds,
+                trial=self._trial - 1,
+                seed=self._options.seed,
+                search_seconds=search_seconds,
+                cache=result.cache,
+            )
+        )
+        if kind != "trial":
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._store is not None and self._pending:
+            self._store.append(self._pending)
+            self._pending = []
+
+    @staticmethod
+    def _info(task: Task) -> Any:
+        workload = task.workload
+        return workload_info(workload.key, workload.name, workload.args, workload.flops)
+
+    def _baselines(self) -> np.ndarray:
+        calls = np.array([r.curve.calls for r in self._runs]).T
+        seconds = np.array(
+            [r.baseline.seconds if r.baseline else r.known_baseline_seconds or 1.0 for r in self._runs]
+        )
+        return np.asarray(calls @ seconds)
+
+    def _elapsed(self) -> float:
+        return self._watch.now() - self._started
+
+    def _remaining(self) -> float | None:
+        spent = sum(r.rounds for r in self._runs)
+        if not spent:
+            return None
+        found: list[float] = []
+        if self._options.seconds is not None:
+            found.append(max(0.0, self._options.seconds - self._elapsed()))
+        if self._budget is not None and self._trial:
+            left = max(0, self._budget - sum(r.trials for r in self._runs))
+            found.append(left * self._elapsed() / self._trial)
+        return min(found) if found else None
+
+    def _tell(self) -> None:
+        parts = self._parts()
+        self._listener(
+            RunProgress(
+                tasks=tuple(r.progress() for r in self._runs),
+                trials=sum(r.trials for r in self._runs),
+                trials_total=self._budget,
+                elapsed_seconds=self._elapsed(),
+                remaining_seconds=self._remaining(),
+                search_seconds=parts["search"],
+                build_seconds=parts["build"],
+                run_seconds=parts["run"],
+                message=self._message,
+            )
+        )
+        self._message = ""
+
+    def _parts(self) -> dict[str, float]:
+        """Divide the wall time of measurement into building and running, as the children report it."""
+        stages: dict[str, float] = getattr(self._measurer, "stage_seconds", {})
+        building = sum(stages.get(s, 0.0) for s in ("generate", "lower", "llvm", "load"))
+        running = sum(stages.get(s, 0.0) for s in ("first_run", "timing", "check"))
+        measured = self._watch.seconds.get("measure", 0.0)
+        total = building + running
+        share = building / total if total > 0 else 0.5
+        return {
+            "search": self._watch.seconds.get("search", 0.0),
+            "build": measured * share,
+            "run": measured * (1 - share),
+        }
+
+    def _result(self, stopped: str, interrupted: bool) -> TuneResult:
+        return TuneResult(
+            tasks=tuple(r.progress() for r in self._runs),
+            plans={r.task.key: r.best_plan for r in self._runs if r.best_plan is not None},
+            log=None if self._options.log is None else str(self._options.log),
+            seconds={"total": self._elapsed(), **self._parts()},
+            target=self._target_text,
+            threads=self._hardware.cores,
+            interrupted=interrupted,
+            stopped=stopped,
+        )
+
+
+def _llvm_version() -> str:
+    return str(tvm.target.codegen.llvm_version_major())

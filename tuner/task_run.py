@@ -1,0 +1,211 @@
+"""One task of a run: its search, its incumbent, and how a candidate takes the title."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from search_space.candidate import Context
+from tuner.events import TaskProgress
+from tuner.measure.base import Baseline, Comparison, Measurer, MeasureResult, Timing
+from tuner.scheduler import TaskCurve
+from tuner.search.base import Proposal, SearchStrategy
+from tuner.tasks import Task
+
+FINALISTS = 3
+"""Candidates of a task that are run against the incumbent before a run ends."""
+CLEAR_WIN = 0.5
+"""Below this part of the untuned program's time a candidate needs no duel with it (it may take seconds)."""
+FINAL_MARGIN = 1.05
+"""Only candidates measured within this factor of the incumbent are finalists."""
+
+Plan = dict[str, Any]
+Recorder = Callable[["TaskRun", MeasureResult, str, float], None]
+
+
+@dataclass(slots=True)
+class TaskRun:
+    """State of one task during a run.
+
+    Attributes:
+        task: What is tuned.
+        context: Its sketches.
+        strategy: Proposes candidates.
+        curve: What the scheduler knows.
+        trials: Measurements spent, earlier sessions included.
+        failed: Those that failed.
+        baseline: The untuned program, once it was opened.
+        known_baseline_seconds: Its time in an earlier session of the log.
+        best_plan: The incumbent.
+        best_seconds: Its time.
+        state: See :class:`tuner.events.TaskProgress`.
+        rounds: Batches measured in this session.
+    """
+
+    task: Task
+    context: Context
+    strategy: SearchStrategy
+    curve: TaskCurve
+    trials: int = 0
+    failed: int = 0
+    baseline: Baseline | None = None
+    known_baseline_seconds: float | None = None
+    best_plan: Plan | None = None
+    best_seconds: float | None = None
+    best_result: MeasureResult | None = None
+    state: str = "waiting"
+    rounds: int = 0
+    _timed: dict[str, tuple[float, MeasureResult]] = field(default_factory=dict)
+
+    def progress(self) -> TaskProgress:
+        """Return what there is to show."""
+        baseline = self.baseline
+        return TaskProgress(
+            name=self.task.name,
+            weight=self.task.weight,
+            flops=self.task.workload.flops,
+            trials=self.trials,
+            failed=self.failed,
+            baseline_seconds=self.known_baseline_seconds if baseline is None else baseline.seconds,
+            baseline_is_lower_bound=baseline is not None and baseline.is_lower_bound,
+            best_seconds=self.best_seconds,
+            state=self.state,
+        )
+
+    def take_baseline(self, baseline: Baseline) -> None:
+        """Make the untuned program the first incumbent: nothing slower is ever called best."""
+        self.baseline = baseline
+        if self.best_seconds is None and baseline.timing is not None:
+            self.best_plan = {"kind": "default"}
+            self.best_seconds = baseline.seconds
+
+    def restore(self, plan: Plan, seconds: float) -> None:
+        """Take the incumbent of an earlier session."""
+        if self.best_seconds is None or seconds < self.best_seconds:
+            self.best_plan, self.best_seconds = plan, seconds
+
+    def measure(
+        self, measurer: Measurer, proposals: Sequence[Proposal], record: Recorder, search_seconds: float
+    ) -> list[MeasureResult]:
+        """Measure a batch, learn from it, and let its fastest candidate challenge the incumbent."""
+        incumbent = self.best_seconds
+        results = measurer.measure(self.task.key, [p.plan for p in proposals], incumbent)
+        share = search_seconds / max(1, len(results))
+        for result in results:
+            self.trials += 1
+            self.failed += result.failure is not None and not result.failure.is_censored
+            record(self, result, "trial", share)
+        self._learn(proposals, results)
+        self._challenge(measurer, results, record)
+        self.curve.best.append(self.best_seconds if self.best_seconds is not None else float("inf"))
+        self.rounds += 1
+        return results
+
+    def _learn(self, proposals: Sequence[Proposal], results: Sequence[MeasureResult]) -> None:
+        by_sketch: dict[str, list[tuple[np.ndarray, float | None]]] = {}
+        for proposal, result in zip(proposals, results, strict=True):
+            seconds = result.seconds
+            if seconds is not None:
+                self._timed[str(proposal.key)] = (seconds, result)
+            elif result.failure is not None and result.failure.is_censored and self.best_seconds:
+                # Stopped because it is far slower than the incumbent: that much is known of its time.
+                seconds = 10.0 * self.best_seconds
+            by_sketch.setdefault(proposal.sketch, []).append((proposal.row, seconds))
+        for sketch, pairs in by_sketch.items():
+            self.strategy.observe(sketch, np.array([row for row, _ in pairs]), [s for _, s in pairs])
+
+    def _challenge(self, measurer: Measurer, results: Sequence[MeasureResult], record: Recorder) -> None:
+        timed = [r for r in results if r.seconds is not None]
+        if not timed:
+            return
+        challenger = min(timed, key=lambda r: r.seconds or float("inf"))
+        if challenger.seconds is None or challenger.timing is None:
+            return
+        if self.best_seconds is not None and challenger.seconds >= self.best_seconds:
+            return
+        untuned = self.best_plan is not None and self.best_plan.get("kind") == "default"
+        clearly = self.best_seconds is not None and challenger.timing.median < CLEAR_WIN * self.best_seconds
+        if self.best_plan is None or (untuned and clearly):
+            # What is reported is what was timed; the drift of the machine only ranks candidates.
+            self._crown(challenger, challenger.timing.median)
+            return
+        self._duel(measurer, challenger, record)
+
+    def _duel(self, measurer: Measurer, challenger: MeasureResult, record: Recorder) -> None:
+        """Run incumbent and challenger alternately; the faster keeps or takes the title."""
+        assert self.best_plan is not None
+        outcome: Comparison = measurer.compare(self.task.key, self.best_plan, dict(challenger.plan))
+        if outcome.ratio is None or outcome.first is None or outcome.second is None:
+            return
+        # Both get a confirmation: the incumbent's time is of this moment too, or it would profit from
+        # the quietest moment that it ever had.
+        known = self.best_result or MeasureResult(plan=self.best_plan, timing=outcome.first)
+        incumbent, rival = _confirmed(known, outcome.first), _confirmed(challenger, outcome.second)
+        record(self, rival, "confirmation", 0.0)
+        record(self, incumbent, "confirmation", 0.0)
+        if outcome.ratio < 1.0:
+            self._crown(rival, outcome.second.median)
+        else:
+            self._crown(incumbent, outcome.first.median)
+
+    def _crown(self, result: MeasureResult, seconds: float) -> None:
+        self.best_plan, self.best_seconds, self.best_result = dict(result.plan), seconds, result
+
+    def finish(self, measurer: Measurer, record: Recorder) -> None:
+        """Let the closest candidates challenge once more, so that noise has not picked the winner."""
+        if self.best_result is None or self.best_seconds is None:
+            return
+        limit = FINAL_MARGIN * self.best_seconds
+        best_plan = self.best_plan
+        close = sorted(
+            (item for item in self._timed.values() if item[0] <= limit and dict(item[1].plan) != best_plan),
+            key=lambda item: item[0],
+        )
+        for _, result in close[: FINALISTS - 1]:
+            self._duel(measurer, result, record)
+
+
+def _confirmed(result: MeasureResult, timing: Timing) -> MeasureResult:
+    """Return a measurement with the time of a comparison."""
+    return MeasureResult(
+        plan=result.plan,
+        timing=timing,
+        verdict=result.verdict,
+        trace=result.trace,
+        base=result.base,
+        cache=result.cache,
+    )
+
+
+class Stopwatch:
+    """Adds up the wall time of named parts of a run."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.seconds: dict[str, float] = {}
+
+    def time(self, name: str) -> _Lap:
+        """Return a context manager that adds its duration to a part."""
+        return _Lap(self, name)
+
+    def now(self) -> float:
+        """Return the clock."""
+        return self._clock()
+
+
+class _Lap:
+    def __init__(self, watch: Stopwatch, name: str) -> None:
+        self._watch, self._name, self._start = watch, name, 0.0
+        self.seconds = 0.0
+
+    def __enter__(self) -> _Lap:
+        self._start = self._watch.now()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = self._watch.now() - self._start
+        self._watch.seconds[self._name] = self._watch.seconds.get(self._name, 0.0) + self.seconds
