@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    os.environ["TVM_NUM_THREADS"] = str(arguments.threads)  # read when the first parallel kernel runs
     found = measure(arguments.threads)
     if arguments.json:
         print(json.dumps(found))
