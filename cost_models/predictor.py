@@ -21,7 +21,7 @@ from cost_models.pretrained import WEIGHTS_DIRECTORY, load_pretrained
 from cost_models.xgb_ranker import XGBRanker
 
 if TYPE_CHECKING:
-    from search_space.hardware import Hardware
+    from search_space.hardware import Machine
 
 _BLIND_SPREAD = 1.0
 """Standard deviation, in powers of two, that is claimed before anything was learned."""
@@ -58,7 +58,7 @@ class Predictor:
 
     def __init__(
         self,
-        hardware: Hardware,
+        hardware: Machine,
         seed: int,
         *,
         threads: int = 1,

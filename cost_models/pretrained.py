@@ -12,7 +12,7 @@ from cost_models.boosters import BoosterSet, read_sets
 from cost_models.features.columns import FEATURE_VERSION
 
 if TYPE_CHECKING:
-    from search_space.hardware import Hardware
+    from search_space.hardware import Machine
 
 KIND = "pretrained"
 WEIGHTS_DIRECTORY = Path(__file__).parent / "weights"
@@ -38,7 +38,7 @@ class Pretrained:
     card: dict[str, Any]
 
 
-def load_pretrained(hardware: Hardware, directory: Path = WEIGHTS_DIRECTORY, threads: int = 1) -> Pretrained:
+def load_pretrained(hardware: Machine, directory: Path = WEIGHTS_DIRECTORY, threads: int = 1) -> Pretrained:
     """Load the weights if they exist and know this kind of machine.
 
     Args:
@@ -80,14 +80,13 @@ def _draft(reason: str) -> Pretrained:
     return Pretrained(None, f"draft model: {reason}", {})
 
 
-def _is_alike(hardware: Hardware, machine: dict[str, Any]) -> bool:
+def _is_alike(hardware: Machine, machine: dict[str, Any]) -> bool:
     """Return whether vectors are the same and private caches similar; names and cores may differ."""
     try:
-        if machine["vector_bytes"] != hardware.vector_bytes:
+        limits = hardware.to_dict()
+        if any(machine[name] != limits[name] for name in ("vector_bytes", "vector_registers")):
             return False
-        if machine["vector_registers"] != hardware.vector_registers:
-            return False
-        pairs = [(machine[name], getattr(hardware, name)) for name in ("l1_bytes", "l2_bytes")]
+        pairs = [(machine[name], limits[name]) for name in ("l1_bytes", "l2_bytes")]
         return all(1 / _CACHE_FACTOR <= first / second <= _CACHE_FACTOR for first, second in pairs)
     except (KeyError, TypeError, ZeroDivisionError):
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from records.schema import ProgramLine, TuningRecord
 from records.store import LogView
 from records.trace_check import check_program, check_trace
 from search_space import tvm_api
-from search_space.candidate import finish_module
+from search_space.candidate import finish_module, untuned_module
 from search_space.workload import Workload, workload_from_program
 
 
@@ -93,7 +94,7 @@ def apply_record(
     if record.workload.key != workload.key:
         raise DoesNotApply(f"{where} belongs to workload {record.workload.key}, not {workload.key}")
     if record.trace is None and record.plan.get("kind") == "default":
-        return Applied(_module_of(workload.func), record)
+        return Applied(untuned_module(workload.func, str(json.loads(record.target)["kind"])), record)
     try:
         plan = replay_plan(record, program_of)
         check_trace(plan["trace"])
@@ -102,8 +103,9 @@ def apply_record(
     except InvalidLine as error:
         raise DoesNotApply(f"{where}: {error}") from error
     try:
+        target_kind = str(json.loads(record.target)["kind"])
         base = workload.func if plan["base"] is None else tvm_api.load_json(plan["base"])
-        module = finish_module(replay(_module_of(base), plan["trace"]))
+        module = finish_module(replay(_module_of(base), plan["trace"]), target_kind)
         _check_signature(module["main"], workload)
     except Exception as error:  # ScheduleError, TVM's internal errors, TypeErrors of its converters
         raise DoesNotApply(

@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from cost_models.features import COLUMNS, FEATURE_VERSION, extract_with_draft
+from cost_models.features import COLUMNS, FEATURE_VERSION, describe
 from scripts.bench.problems import SUITES
 from search_space.candidate import Context, context_of, sketch_plan
 from search_space.hardware import hardware_of, resolve_target, target_text
@@ -101,7 +101,7 @@ def measured(
                 continue  # only a lower bound is known
             sketch = context.sketches[proposal.sketch]
             row = proposal.row[None]
-            x, draft = extract_with_draft(sketch.nests(row), context.hardware)
+            x, draft = describe(sketch.nests(row), context.hardware)
             features.append(x[0])
             drafts.append(float(draft[0]))
             seconds.append(float("nan") if taken is None else taken)

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from search_space.cpu import CPU_RULES
 from search_space.generate import generate, workload_sketches
-from search_space.hardware import Hardware, hardware_of
-from search_space.numerics import vectorise_transcendentals
-from search_space.rewrites import alternatives
+from search_space.hardware import Machine, hardware_of
+from search_space.kinds import space_of
 from search_space.sketch import Sketch
 from search_space.tvm_api import IRModule, Schedule, Trace, load_json, save_json, tvm
 from search_space.workload import Workload, workload_of
@@ -38,7 +36,7 @@ class Context:
 
     workload: Workload
     target: Any
-    hardware: Hardware
+    hardware: Machine
     sketches: dict[str, Sketch]
 
 
@@ -62,14 +60,15 @@ class Materialized:
 def context_of(workload: Workload, target: Any) -> Context:
     """Derive the sketches of a workload for a target."""
     hardware = hardware_of(target)
-    sketches = workload_sketches(workload, hardware, CPU_RULES)
-    for rewrite in alternatives(workload.func):
+    space = space_of(str(target.kind.name))
+    sketches = workload_sketches(workload, hardware, space.rules)
+    for rewrite in space.rewrites(workload.func):
         sketches += generate(
             rewrite.func,
             workload.name,
             workload.flops,
             hardware,
-            CPU_RULES,
+            space.rules,
             prefix=rewrite.name,
             rewritten=True,
             tolerance_scale=rewrite.tolerance_scale,
@@ -109,16 +108,18 @@ def materialize(context: Context, plan: Plan) -> Materialized:
         ValueError: If the plan's kind or sketch is unknown, or its row does not fit the sketch.
         tvm.s_tir.ScheduleError: If a primitive refuses.
     """
-    kind = plan.get("kind")
+    kind, target_kind = plan.get("kind"), str(context.target.kind.name)
     if kind == "default":
-        return Materialized(_module(context.workload.func), None, None)
+        return Materialized(untuned_module(context.workload.func, target_kind), None, None)
     if kind == "sketch":
         sketch = context.sketches.get(str(plan["sketch"]))
         if sketch is None:
             raise ValueError(f"no sketch is named {plan['sketch']!r}; there are {sorted(context.sketches)}")
         sch = sketch.schedule(np.array(plan["row"], dtype=np.int32))
         base = save_json(sketch.func) if sketch.rewritten else None
-        return Materialized(finish_module(sch.mod), trace_text(sch.trace), base, sketch.tolerance_scale)
+        return Materialized(
+            finish_module(sch.mod, target_kind), trace_text(sch.trace), base, sketch.tolerance_scale
+        )
     if kind == "trace":
         base = plan.get("base")
         func = load_json(str(base)) if base else context.workload.func
@@ -127,7 +128,7 @@ def materialize(context: Context, plan: Plan) -> Materialized:
         sch = Schedule(module, debug_mask="none", error_render_level="fast")
         Trace.apply_json_to_schedule(plan["trace"], sch)
         return Materialized(
-            finish_module(sch.mod), trace_text(sch.trace), None if base is None else str(base)
+            finish_module(sch.mod, target_kind), trace_text(sch.trace), None if base is None else str(base)
         )
     raise ValueError(f"a plan of kind {kind!r} is unknown: expected default, sketch or trace")
 
@@ -141,9 +142,14 @@ def _module(func: Any) -> Any:
     return IRModule({"main": func.with_attr("global_symbol", "main")})
 
 
-def finish_module(module: Any) -> Any:
-    """Apply what every scheduled module gets before it is compiled."""
-    return vectorise_transcendentals(module)
+def untuned_module(func: Any, target_kind: str) -> Any:
+    """Return the module of an unscheduled function as it runs untuned on a kind of target."""
+    return space_of(target_kind).untuned(_module(func))
+
+
+def finish_module(module: Any, target_kind: str) -> Any:
+    """Apply what every scheduled module gets before it is compiled for a kind of target."""
+    return space_of(target_kind).finish(module)
 
 
 def _plain(value: Any) -> Any:

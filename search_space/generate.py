@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic
 
 from search_space.access import BlockInfo, analyse
-from search_space.hardware import Hardware
+from search_space.hardware import Limits
 from search_space.rules.inline import InlineStep, may_inline, must_inline
 from search_space.sketch import Sketch
 from search_space.steps import Step
@@ -19,7 +19,7 @@ MAX_SKETCHES = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SketchState:
+class SketchState(Generic[Limits]):
     """A partly derived sketch.
 
     Attributes:
@@ -34,15 +34,15 @@ class SketchState:
     pending: tuple[str, ...]
     steps: tuple[Step, ...]
     label: tuple[str, ...]
-    hardware: Hardware
+    hardware: Limits
 
-    def scheduled(self, names: Sequence[str], steps: Sequence[Step], *words: str) -> SketchState:
+    def scheduled(self, names: Sequence[str], steps: Sequence[Step], *words: str) -> SketchState[Limits]:
         """Return the state in which ``steps`` schedule the blocks ``names``."""
         left = tuple(p for p in self.pending if p not in names)
         return replace(self, pending=left, steps=(*self.steps, *steps), label=(*self.label, *words))
 
 
-Rule = Callable[[SketchState, BlockInfo], Sequence[SketchState]]
+Rule = Callable[[SketchState[Limits], BlockInfo], Sequence[SketchState[Limits]]]
 """A sketch rule: given a state and its last pending block, return the states in which that block
 (and whatever it takes with it) is scheduled; nothing when the rule does not apply. The first rule of
 the list that returns something decides."""
@@ -52,8 +52,8 @@ def generate(
     func: Any,
     name: str,
     flops: float,
-    hardware: Hardware,
-    rules: Sequence[Rule],
+    hardware: Limits,
+    rules: Sequence[Rule[Limits]],
     prefix: str = "",
     rewritten: bool = False,
     tolerance_scale: float = 1.0,
@@ -65,7 +65,7 @@ def generate(
         name: Workload name, for messages.
         flops: Operations that the workload needs.
         hardware: Limits.
-        rules: Rules in order of preference (see ``search_space.cpu``).
+        rules: Rules in order of preference (see ``search_space.cpu`` and ``search_space.gpu``).
         prefix: Words before every sketch's name, such as the rewrite that made ``func``.
         rewritten: Whether ``func`` is another program than the workload's.
         tolerance_scale: How much larger its rounding errors may be.
@@ -76,7 +76,7 @@ def generate(
     Raises:
         ValueError: If no rule takes a block.
     """
-    finished: list[SketchState] = []
+    finished: list[SketchState[Limits]] = []
     for state in _inline_variants(func, hardware):
         stack = [state]
         while stack:
@@ -85,7 +85,7 @@ def generate(
                 finished.append(current)
                 continue
             block = current.blocks[current.pending[-1]]
-            derived: Sequence[SketchState] = ()
+            derived: Sequence[SketchState[Limits]] = ()
             for rule in rules:
                 derived = rule(current, block)
                 if derived:
@@ -104,7 +104,7 @@ def generate(
     return sketches
 
 
-def _inline_variants(func: Any, hardware: Hardware) -> list[SketchState]:
+def _inline_variants(func: Any, hardware: Limits) -> list[SketchState[Limits]]:
     """Inline what always pays; branch on what may pay (padding) for up to two blocks."""
     # The module must stay referenced: TVM changes a module that nobody else holds in place.
     module = IRModule({"main": func.with_attr("global_symbol", "main")})
@@ -142,6 +142,6 @@ def _inline_all(sch: Schedule) -> tuple[str, ...]:
         inlined.append(found)
 
 
-def workload_sketches(workload: Workload, hardware: Hardware, rules: Sequence[Rule]) -> list[Sketch]:
+def workload_sketches(workload: Workload, hardware: Limits, rules: Sequence[Rule[Limits]]) -> list[Sketch]:
     """Derive the sketches of a workload's own program (see :func:`generate`)."""
     return generate(workload.func, workload.name, workload.flops, hardware, rules)

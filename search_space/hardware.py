@@ -1,16 +1,49 @@
-"""What a schedule must know of the machine: vectors, registers, caches, cores."""
+"""What a schedule must know of the machine, and the targets that say which machine it is."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
+from search_space.hardware_gpu import GpuHardware, cuda_spec, gpu_hardware
 from search_space.tvm_api import tvm
 
 _CACHE_ROOT = Path("/sys/devices/system/cpu/cpu0/cache")
+
+
+class Machine(Protocol):
+    """What every kind of hardware says of itself; rules and features of a kind know its class.
+
+    Implementations are frozen values. What depends on the kind (rules, features, the draft model) is
+    looked up by ``kind``, so nothing else asks which one it has.
+    """
+
+    @property
+    def kind(self) -> str:
+        """``cpu`` or ``gpu``."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Readable name of the processor."""
+        ...
+
+    @property
+    def cores(self) -> int:
+        """CPU threads that kernels may use (1 where they run elsewhere)."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the limits as plain values."""
+        ...
+
+
+Limits = TypeVar("Limits", bound=Machine)
+"""The hardware class that a rule is written for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +60,8 @@ class Hardware:
         line_bytes: Cache line.
         cores: Threads that kernels may use.
     """
+
+    kind: ClassVar[str] = "cpu"
 
     name: str
     vector_bytes: int
@@ -56,18 +91,20 @@ def resolve_target(text: str | None = None, threads: int | None = None) -> Any:
 
     Args:
         text: ``None`` or ``native`` for this machine, a target kind such as ``llvm``, a tag, a
-            command-line form such as ``llvm -mcpu=skylake-avx512``, or JSON.
+            command-line form such as ``llvm -mcpu=skylake-avx512`` or ``cuda -arch=sm_90``, or JSON.
         threads: Threads that kernels may use; every CPU of this process when absent.
 
     Returns:
-        A ``tvm.target.Target`` whose ``num-cores`` is the thread count.
+        A ``tvm.target.Target``; of a CPU, ``num-cores`` is the thread count, of a GPU ``arch`` is named.
 
     Raises:
-        ValueError: If TVM does not know the target.
+        ValueError: If TVM does not know the target, or the GPU is unknown.
     """
     threads = threads or available_cores()
     if text is None or text in ("native", "llvm", "cpu"):
         spec: dict[str, Any] = {"kind": "llvm", "mcpu": host_cpu()}
+    elif text == "cuda":
+        spec = {"kind": "cuda"}
     elif text.lstrip().startswith("{"):
         try:
             spec = json.loads(text)
@@ -85,6 +122,8 @@ def resolve_target(text: str | None = None, threads: int | None = None) -> Any:
     if spec.get("kind") == "llvm":
         spec.setdefault("mcpu", host_cpu())
         spec["num-cores"] = threads
+    if spec.get("kind") == "cuda":
+        spec = cuda_spec(spec, device_arch())
     try:
         return tvm.target.Target(spec)
     except Exception as error:
@@ -104,14 +143,38 @@ def host_cpu() -> str:
     return str(tvm.target.codegen.llvm_get_system_cpu())
 
 
-def hardware_of(target: Any) -> Hardware:
+def device_arch() -> str | None:
+    """Return the architecture of this machine's first CUDA device, such as ``sm_90``, or None."""
+    device = tvm.cuda(0)
+    return f"sm_{str(device.compute_version).replace('.', '')}" if device.exist else None
+
+
+def hardware_of(target: Any) -> Machine:
+    """Describe the machine of a target: the one place where the target's kind decides.
+
+    Args:
+        target: A resolved target.
+
+    Returns:
+        The limits that sketches and features use.
+
+    Raises:
+        ValueError: If there are no limits for targets of this kind.
+    """
+    kind = str(target.kind.name)
+    if kind not in _DESCRIBED:
+        raise ValueError(f"target kind {kind!r}: cannot be tuned; known are {', '.join(_DESCRIBED)}")
+    return _DESCRIBED[kind](target)
+
+
+def cpu_hardware(target: Any) -> Hardware:
     """Describe the CPU of a target; caches are read from this machine.
 
     Args:
         target: A resolved CPU target.
 
     Returns:
-        The limits that sketches and features use.
+        Its limits.
     """
 
     def feature(name: str) -> bool:
@@ -131,6 +194,13 @@ def hardware_of(target: Any) -> Hardware:
         line_bytes=line,
         cores=int(export.get("num-cores", available_cores())),
     )
+
+
+def _gpu_hardware(target: Any) -> GpuHardware:
+    return gpu_hardware(_plain(target.export()))
+
+
+_DESCRIBED: Mapping[str, Callable[[Any], Machine]] = {"llvm": cpu_hardware, "cuda": _gpu_hardware}
 
 
 def _caches() -> tuple[int, int, int, int]:

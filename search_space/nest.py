@@ -24,6 +24,44 @@ class LoopKind(IntEnum):
     REDUCTION = 1
 
 
+class Binding(IntEnum):
+    """What a loop of a GPU kernel runs on."""
+
+    SERIAL = 0
+    BLOCK = 1
+    VTHREAD = 2
+    THREAD = 3
+
+
+class Scope(IntEnum):
+    """Where a buffer of a GPU kernel lives."""
+
+    GLOBAL = 0
+    SHARED = 1
+    REGISTER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One GPU kernel of N candidates.
+
+    Attributes:
+        blocks: [N] thread blocks.
+        threads: [N] threads of a block.
+        shared_bytes: [N] shared memory of a block, all pipeline stages together.
+        registers: [N] estimate of the registers of a thread.
+        pipeline: [N] tiles in flight between global and shared memory (1: no overlap).
+        tensor_share: [N] fraction of the arithmetic that tensor cores do.
+    """
+
+    blocks: Floats
+    threads: Floats
+    shared_bytes: Floats
+    registers: Floats
+    pipeline: Floats
+    tensor_share: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """How one buffer is read or written in the body of a nest.
@@ -37,6 +75,8 @@ class Access:
         is_local: Whether it lives in registers or on the stack (accumulators).
         shape: Extents, broadcastable to [N, D].
         coefficients: Broadcastable to [N, D, L], loops outer to inner.
+        scope: Where it lives in a GPU kernel.
+        pitch: [N] elements from one row (last dimension) to the next where rows are padded; None if not.
     """
 
     name: str
@@ -45,6 +85,8 @@ class Access:
     is_local: bool
     shape: Floats
     coefficients: Floats
+    scope: Scope = Scope.GLOBAL
+    pitch: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +107,8 @@ class LoopNest:
             loops); ``parallel`` loops are then those of the enclosing nest, given by ``workers``.
         workers: [N] parallel tasks that share all executions (1: serial; 0: use ``parallel``).
         predicated: [N] fraction of iterations that are padding or masked out (0 for none).
+        binding: [L] of :class:`Binding` for stages of a GPU kernel, else None.
+        launch: The kernel that starts with this stage; stages without one belong to the kernel before.
     """
 
     stage: str
@@ -79,6 +123,8 @@ class LoopNest:
     executions: Floats
     workers: Floats
     predicated: Floats
+    binding: NDArray[np.int8] | None = None
+    launch: Launch | None = None
 
     @property
     def size(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from search_space.decisions import DecisionSpace, Rows
-from search_space.hardware import Hardware
+from search_space.hardware import Machine
 from search_space.nest import Bools, ProgramNests
 from search_space.steps import Memory, Step
 from search_space.tvm_api import IRModule, Schedule
@@ -33,7 +33,7 @@ class Sketch:
     rewritten: bool
     steps: tuple[Step, ...]
     flops: float
-    hardware: Hardware
+    hardware: Machine
     tolerance_scale: float = 1.0
     space: DecisionSpace = field(init=False)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search_space.candidate import untuned_module
 from search_space.hardware import available_cores, target_text
 from search_space.tvm_api import IRModule, PrimFunc, tirx, tvm
 from search_space.workload import Workload
@@ -80,7 +81,7 @@ def compile_model(
             choices[workload.key] = choose(workload)
             _check(workload, choices[workload.key])
     try:
-        scheduled = _with_schedules(lowered, choices)
+        scheduled = _with_schedules(lowered, choices, str(target.kind.name))
         module, weights = lift_weights(prepack(scheduled, lowered.constants, compile_target(target)))
         executable = compile_module(module, target)
     except Exception as error:
@@ -148,12 +149,12 @@ def _check(workload: Workload, choice: Choice) -> None:
         raise JobFailed(f"the schedule of {workload.name} has parameters {shapes}, the workload {wanted}")
 
 
-def _with_schedules(lowered: LoweredModel, choices: Mapping[str, Choice]) -> IRModule:
+def _with_schedules(lowered: LoweredModel, choices: Mapping[str, Choice], kind: str) -> IRModule:
     functions: dict[Any, Any] = {}
     for variable, func in lowered.module.functions.items():
         if isinstance(func, PrimFunc):
             chosen = choices[lowered.workloads[variable.name_hint].key].func
-            func = func if chosen is None else chosen
+            func = untuned_module(func, kind)["main"] if chosen is None else chosen
             func = func.with_attr("global_symbol", variable.name_hint)
             func = func.with_attr("tirx.is_scheduled", tirx.IntImm("bool", True))
         functions[variable] = func

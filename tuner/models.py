@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cost_models.predictor import Predictor
-from search_space.hardware import Hardware
+from search_space.hardware import Machine
 
 
 class RunModel:
@@ -17,7 +17,7 @@ class RunModel:
         seed: Seed of the training.
     """
 
-    def __init__(self, hardware: Hardware, seed: int) -> None:
+    def __init__(self, hardware: Machine, seed: int) -> None:
         self._predictor = Predictor(hardware, seed)
         self._is_stale = False
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from search_space.hardware import hardware_of
+from search_space.hardware import cpu_hardware
 from search_space.tvm_api import IRModule, tvm
 
 _ACCUMULATORS = 12
@@ -48,7 +48,7 @@ def peak_gflops(target: Any) -> float:
     """
     from tvm.script import tirx as script
 
-    hardware = hardware_of(target)
+    hardware = cpu_hardware(target)
     lanes, threads = hardware.lanes(4), hardware.cores
     width = _ACCUMULATORS * lanes
     source = _SOURCE.format(

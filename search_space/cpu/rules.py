@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from search_space.access import BlockInfo
 from search_space.generate import Rule, SketchState
+from search_space.hardware import Hardware
 from search_space.rules.compute_location import ComputeLocationStep
 from search_space.rules.elementwise import ElementwiseStep
 from search_space.rules.epilogue import AttachEpilogueStep, CacheWriteStep, FuseConsumerStep
@@ -21,8 +22,10 @@ from search_space.rules.tiling import FinishTileStep, TileStep, is_tileable
 from search_space.steps import Step
 from search_space.tiling import make_tiling
 
+CpuState = SketchState[Hardware]
 
-def tile_with_consumer(state: SketchState, block: BlockInfo) -> Sequence[SketchState]:
+
+def tile_with_consumer(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
     """Tile the reduction that feeds an element-wise block, and end every tile with that block."""
     if not is_injective(block):
         return ()
@@ -37,14 +40,14 @@ def tile_with_consumer(state: SketchState, block: BlockInfo) -> Sequence[SketchS
     return (_tiled(state, wanted[0], block),)
 
 
-def tile(state: SketchState, block: BlockInfo) -> Sequence[SketchState]:
+def tile(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
     """Tile a reduction with reuse, or one whose outputs are contiguous in its input."""
     if not wants_tiling(block, state):
         return ()
     return (_tiled(state, block, None),)
 
 
-def rows(state: SketchState, block: BlockInfo) -> Sequence[SketchState]:
+def rows(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
     """Run a chain of passes over rows together."""
     chain = _row_chain(state, block)
     members = tuple(n for n in state.blocks if n in chain)
@@ -62,22 +65,22 @@ def rows(state: SketchState, block: BlockInfo) -> Sequence[SketchState]:
     return (state.scheduled((*members, block.name), (step,), "rows"),)
 
 
-def factor(state: SketchState, block: BlockInfo) -> Sequence[SketchState]:
+def factor(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
     """Factor a reduction over tasks and lanes."""
     if not block.is_reduction or len(block.writes) != 1:
         return ()
     return (state.scheduled((block.name,), (FactorStep(block, state.hardware),), "factored"),)
 
 
-def elementwise(state: SketchState, block: BlockInfo) -> Sequence[SketchState]:
+def elementwise(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
     """Schedule whatever is left on its own."""
     return (state.scheduled((block.name,), (ElementwiseStep(block, state.hardware),)),)
 
 
-CPU_RULES: tuple[Rule, ...] = (tile_with_consumer, tile, rows, factor, elementwise)
+CPU_RULES: tuple[Rule[Hardware], ...] = (tile_with_consumer, tile, rows, factor, elementwise)
 
 
-def wants_tiling(block: BlockInfo, state: SketchState) -> bool:
+def wants_tiling(block: BlockInfo, state: CpuState) -> bool:
     """Report whether register tiles suit a block: reuse, or vectors along its outputs."""
     if not block.is_reduction or len(block.writes) != 1:
         return False
@@ -106,7 +109,7 @@ def _covers(producer: BlockInfo, consumer: BlockInfo) -> bool:
     return -1 not in used and walked == extents and not others and len(set(used)) == len(used)
 
 
-def _tiled(state: SketchState, block: BlockInfo, consumer: BlockInfo | None) -> SketchState:
+def _tiled(state: CpuState, block: BlockInfo, consumer: BlockInfo | None) -> CpuState:
     tiling = make_tiling(block, state.hardware, consumer is not None)
     names = [block.name]
     inputs: list[ComputeLocationStep] = []
@@ -135,7 +138,7 @@ def _tiled(state: SketchState, block: BlockInfo, consumer: BlockInfo | None) -> 
     return state.scheduled(names, steps, "tiled" if consumer is None else "fused")
 
 
-def _row_chain(state: SketchState, block: BlockInfo) -> set[str]:
+def _row_chain(state: CpuState, block: BlockInfo) -> set[str]:
     """Collect the pending producers of a block whose every consumer is in the chain."""
     found: set[str] = set()
     members = {block.name}

@@ -67,7 +67,7 @@ def log_check(log: str | None) -> Check:
 
 
 def _target_checks(target: str | None, threads: int | None, speed: bool) -> Iterator[Check]:
-    from search_space.hardware import hardware_of, target_text
+    from search_space.hardware import Hardware, hardware_of, target_text
     from tuner.api import target_of
 
     try:
@@ -77,6 +77,9 @@ def _target_checks(target: str | None, threads: int | None, speed: bool) -> Iter
         return
     yield Check("target", "ok", target_text(resolved), "", target_text(resolved))
     hardware = hardware_of(resolved)
+    if not isinstance(hardware, Hardware):
+        yield Check("machine", "ok", hardware.name, "", hardware.to_dict())
+        return
     narrow = hardware.vector_bytes < 32
     yield Check(
         "vectors",

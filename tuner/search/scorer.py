@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cost_models.features import extract_with_draft
-from search_space.hardware import Hardware
+from cost_models.features import describe
+from search_space.hardware import Machine
 from search_space.sketch import Sketch
 
 Rows = NDArray[np.int32]
@@ -44,7 +44,7 @@ class Scorer:
         group: The task's number.
     """
 
-    def __init__(self, hardware: Hardware, predictor: PredictorLike, group: int) -> None:
+    def __init__(self, hardware: Machine, predictor: PredictorLike, group: int) -> None:
         self._hardware = hardware
         self._predictor = predictor
         self._group = group
@@ -63,5 +63,5 @@ class Scorer:
             self._predictor.observe(self._group, features, draft, seconds)
 
     def _features(self, sketch: Sketch, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        features, draft = extract_with_draft(sketch.nests(rows), self._hardware)
+        features, draft = describe(sketch.nests(rows), self._hardware)
         return features, np.asarray(draft, dtype=np.float64)

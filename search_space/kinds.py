@@ -1,0 +1,54 @@
+"""What a kind of target brings along: its sketch rules, its rewrites, its last pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search_space.cpu import CPU_RULES
+from search_space.generate import Rule
+from search_space.gpu import GPU_RULES, bind_untuned
+from search_space.numerics import vectorise_transcendentals
+from search_space.rewrites import alternatives
+from search_space.rewrites.base import Rewrite
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The search space of one kind of target.
+
+    Attributes:
+        rules: Sketch rules in order of preference.
+        rewrites: Finds other programs for a function.
+        finish: Applied to every scheduled module before it is compiled.
+        untuned: Makes an unscheduled module runnable, changing as little as possible.
+    """
+
+    rules: Sequence[Rule[Any]]
+    rewrites: Callable[[Any], list[Rewrite]]
+    finish: Callable[[Any], Any]
+    untuned: Callable[[Any], Any]
+
+
+def _unchanged(module: Any) -> Any:
+    """Return the module: CPUs run any program, and CUDA has fast functions of its own."""
+    return module
+
+
+SPACES: Mapping[str, Space] = {
+    "llvm": Space(CPU_RULES, alternatives, vectorise_transcendentals, _unchanged),
+    "cuda": Space(GPU_RULES, alternatives, _unchanged, bind_untuned),
+}
+"""Target kind to search space."""
+
+
+def space_of(kind: str) -> Space:
+    """Return the search space of a target kind.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if kind not in SPACES:
+        raise ValueError(f"target kind {kind!r}: cannot be tuned; known are {', '.join(SPACES)}")
+    return SPACES[kind]
