@@ -65,6 +65,7 @@ __all__ = [
     "check_pinned_pair",
     "estimate_flops",
     "load_json",
+    "parse_script",
     "save_json",
     "structural_equal",
     "structural_key",
@@ -118,3 +119,8 @@ def block_realize(sch: Any, block: Any) -> Any:
 def load_json(text: str) -> Any:
     """Read an IR object back from :func:`save_json`."""
     return tvm.ir.load_json(text)
+
+
+def parse_script(text: str) -> Any:
+    """Read a PrimFunc that is written as TVMScript, its language being named ``T``."""
+    return tvm.script.from_source(text)
