@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from search_space.tensorize.intrinsic import Intrinsic
-from search_space.tensorize.x86 import x86_intrinsics
+from search_space.tensorize.x86 import OPERAND_TYPES, x86_intrinsics
 from search_space.tvm_api import tvm
 
-_known: dict[str, Intrinsic] = {}
+_added: dict[str, Intrinsic] = {}
 
 
 def register_intrinsic(
@@ -35,18 +36,30 @@ def register_intrinsic(
     Raises:
         ValueError: If the name is taken by another intrinsic or the description is no such block.
     """
-    intrinsic = Intrinsic(name, description, implementation, tuple(features), llvm)
-    if name in _known:
+    if name in _added or name in _shipped():
         raise ValueError(f"intrinsic {name!r} is registered already: choose another name")
-    tvm.s_tir.TensorIntrin.register(name, description, implementation)
-    _known[name] = intrinsic
-    return intrinsic
+    _added[name] = _make(name, description, implementation, tuple(features), llvm)
+    return _added[name]
 
 
-def available(features: Iterable[str]) -> tuple[Intrinsic, ...]:
-    """Return the intrinsics that need no more than the given instruction sets, in order of registration."""
-    present = set(features)
-    return tuple(i for i in _known.values() if present.issuperset(i.features))
+def available(features: Iterable[str], dtypes: Iterable[str]) -> tuple[Intrinsic, ...]:
+    """Return the intrinsics that a target can execute on some element types.
+
+    Args:
+        features: Instruction sets of the target, by LLVM's names.
+        dtypes: Types that the operands may have.
+
+    Returns:
+        Those that a user added, then those that ship.
+    """
+    present, types = set(features), set(dtypes)
+    # Reading the shipped ones takes a third of a second, which float32 programs need not spend.
+    shipped = _shipped().values() if types & OPERAND_TYPES else ()
+    return tuple(
+        i
+        for i in (*_added.values(), *shipped)
+        if present.issuperset(i.features) and types.issuperset(o.dtype for o in i.pattern.operands)
+    )
 
 
 def intrinsic_named(name: str) -> Intrinsic:
@@ -55,10 +68,20 @@ def intrinsic_named(name: str) -> Intrinsic:
     Raises:
         KeyError: If there is none of that name; the message lists the known ones.
     """
-    if name not in _known:
-        raise KeyError(f"no intrinsic is named {name!r}; there are {', '.join(sorted(_known))}")
-    return _known[name]
+    known = _added | _shipped()
+    if name not in known:
+        raise KeyError(f"no intrinsic is named {name!r}; there are {', '.join(sorted(known))}")
+    return known[name]
 
 
-for _entry in x86_intrinsics():
-    register_intrinsic(*_entry)
+@cache
+def _shipped() -> dict[str, Intrinsic]:
+    return {entry[0]: _make(*entry) for entry in x86_intrinsics()}
+
+
+def _make(
+    name: str, description: Any, implementation: Any, features: tuple[str, ...], llvm: str
+) -> Intrinsic:
+    intrinsic = Intrinsic(name, description, implementation, features, llvm)
+    tvm.s_tir.TensorIntrin.register(name, description, implementation)
+    return intrinsic

@@ -17,6 +17,10 @@ from typing import Any
 from search_space.tvm_api import parse_script
 
 LANES = 16
+"""32-bit lanes of a 512-bit register."""
+
+OPERAND_TYPES = frozenset(("int8", "uint8", "bfloat16"))
+"""Element types of the operands of all of them."""
 
 _DESCRIPTION = """
 @T.prim_func(s_tir=True)

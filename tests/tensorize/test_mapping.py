@@ -86,9 +86,11 @@ def test_other_types_and_patterns_do_not_match(spec: str) -> None:
 
 
 def test_only_what_the_target_has_is_available() -> None:
-    both = {i.name for i in available(("avx512f", "avx512vnni", "avx512bf16"))}
+    types = ("int8", "uint8", "bfloat16", "int32", "float32")
+    both = {i.name for i in available(("avx512f", "avx512vnni", "avx512bf16"), types)}
     assert {"vnni_u8s8", "vnni_s8u8", "bf16"} <= both
-    assert not {i.name for i in available(("avx512f",))} & {"vnni_u8s8", "vnni_s8u8", "bf16"}
+    assert not {i.name for i in available(("avx512f",), types)} & {"vnni_u8s8", "vnni_s8u8", "bf16"}
+    assert not {i.name for i in available(("avx512f", "avx512vnni"), ("int8", "int32"))} & both
 
 
 def test_a_taken_name_is_refused() -> None:
