@@ -61,7 +61,8 @@ def context_of(workload: Workload, target: Any) -> Context:
     """Derive the sketches of a workload for a target."""
     hardware = hardware_of(target)
     space = space_of(str(target.kind.name))
-    sketches = workload_sketches(workload, hardware, space.rules)
+    constants = constants_ahead(workload, target)
+    sketches = workload_sketches(workload, hardware, space.rules, constants)
     for rewrite in space.rewrites(workload.func):
         sketches += generate(
             rewrite.func,
@@ -72,8 +73,14 @@ def context_of(workload: Workload, target: Any) -> Context:
             prefix=rewrite.name,
             rewritten=True,
             tolerance_scale=rewrite.tolerance_scale,
+            constants=constants,
         )
     return Context(workload, target, hardware, {s.name: s for s in sketches})
+
+
+def constants_ahead(workload: Workload, target: Any) -> tuple[int, ...]:
+    """Return the arguments whose packing is left to the compiler of the model: weights, on CPUs."""
+    return workload.constants if str(target.kind.name) == "llvm" else ()
 
 
 def prepare(program: str, target: str) -> Context:

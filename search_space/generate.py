@@ -28,6 +28,7 @@ class SketchState(Generic[Limits]):
         steps: The steps so far, in the order of application.
         label: Words that tell this derivation from its siblings.
         hardware: Limits.
+        constants: Names of the buffers that hold weights, or what is made of weights only.
     """
 
     blocks: dict[str, BlockInfo]
@@ -35,6 +36,7 @@ class SketchState(Generic[Limits]):
     steps: tuple[Step, ...]
     label: tuple[str, ...]
     hardware: Limits
+    constants: frozenset[str] = frozenset()
 
     def scheduled(self, names: Sequence[str], steps: Sequence[Step], *words: str) -> SketchState[Limits]:
         """Return the state in which ``steps`` schedule the blocks ``names``."""
@@ -57,8 +59,12 @@ def generate(
     prefix: str = "",
     rewritten: bool = False,
     tolerance_scale: float = 1.0,
+    constants: Sequence[int] = (),
 ) -> list[Sketch]:
     """Derive the sketches of one program.
+
+    Blocks that only weights go into stay as they are, whole loops of their own: they run once, when a
+    model is compiled.
 
     Args:
         func: The PrimFunc to schedule.
@@ -69,6 +75,7 @@ def generate(
         prefix: Words before every sketch's name, such as the rewrite that made ``func``.
         rewritten: Whether ``func`` is another program than the workload's.
         tolerance_scale: How much larger its rounding errors may be.
+        constants: Positions of the parameters that are weights.
 
     Returns:
         At least one sketch.
@@ -77,7 +84,8 @@ def generate(
         ValueError: If no rule takes a block.
     """
     finished: list[SketchState[Limits]] = []
-    for state in _inline_variants(func, hardware):
+    weights = frozenset(str(func.params[position].name) for position in constants)
+    for state in _inline_variants(func, hardware, weights):
         stack = [state]
         while stack:
             current = stack.pop()
@@ -104,44 +112,62 @@ def generate(
     return sketches
 
 
-def _inline_variants(func: Any, hardware: Limits) -> list[SketchState[Limits]]:
+def _inline_variants(func: Any, hardware: Limits, weights: frozenset[str]) -> list[SketchState[Limits]]:
     """Inline what always pays; branch on what may pay (padding) for up to two blocks."""
     # The module must stay referenced: TVM changes a module that nobody else holds in place.
     module = IRModule({"main": func.with_attr("global_symbol", "main")})
     sch = Schedule(module, debug_mask="none", error_render_level="fast")
     variants: list[tuple[Schedule, tuple[str, ...], tuple[str, ...]]] = []
-    base_steps = _inline_all(sch)
+    fixed = _constant_blocks(analyse(sch), weights)
+    base_steps = _inline_all(sch, fixed)
     variants.append((sch, base_steps, ()))
     blocks = analyse(sch)
-    optional = [b.name for b in blocks.values() if may_inline(b, blocks)]
+    optional = [b.name for b in blocks.values() if b.name not in fixed and may_inline(b, blocks)]
     for name in optional[:2]:
         for other, steps, words in list(variants):
             if name in steps:
                 continue  # an earlier choice has inlined it already
             copy = other.copy()
             copy.compute_inline(copy.get_sblock(name))
-            more = _inline_all(copy)
+            more = _inline_all(copy, fixed)
             variants.append((copy, (*steps, name, *more), (*words, f"inline.{name}")))
     states = []
     for sch_variant, inlined, words in variants:
         blocks = analyse(sch_variant)
-        states.append(
-            SketchState(blocks, tuple(blocks), tuple(InlineStep(n) for n in inlined), words, hardware)
-        )
+        pending = tuple(name for name in blocks if name not in fixed)
+        made = frozenset(use.name for name in fixed for use in blocks[name].writes)
+        steps = tuple(InlineStep(n) for n in inlined)
+        states.append(SketchState(blocks, pending, steps, words, hardware, weights | made))
     return states
 
 
-def _inline_all(sch: Schedule) -> tuple[str, ...]:
+def _constant_blocks(blocks: dict[str, BlockInfo], weights: frozenset[str]) -> frozenset[str]:
+    """Name the blocks whose results follow from weights alone; what follows from nothing is none of them."""
+    known = set(weights)
+    found: set[str] = set()
+    for block in blocks.values():  # in program order: producers first
+        reads = {use.name for use in block.reads}
+        if reads and reads <= known and not block.is_output:
+            found.add(block.name)
+            known.update(use.name for use in block.writes)
+    return frozenset(found)
+
+
+def _inline_all(sch: Schedule, fixed: frozenset[str]) -> tuple[str, ...]:
     inlined: list[str] = []
     while True:
         blocks = analyse(sch)
-        found = next((b.name for b in blocks.values() if must_inline(b, blocks)), None)
+        found = next(
+            (b.name for b in blocks.values() if b.name not in fixed and must_inline(b, blocks)), None
+        )
         if found is None:
             return tuple(inlined)
         sch.compute_inline(sch.get_sblock(found))
         inlined.append(found)
 
 
-def workload_sketches(workload: Workload, hardware: Limits, rules: Sequence[Rule[Limits]]) -> list[Sketch]:
+def workload_sketches(
+    workload: Workload, hardware: Limits, rules: Sequence[Rule[Limits]], constants: Sequence[int] = ()
+) -> list[Sketch]:
     """Derive the sketches of a workload's own program (see :func:`generate`)."""
-    return generate(workload.func, workload.name, workload.flops, hardware, rules)
+    return generate(workload.func, workload.name, workload.flops, hardware, rules, constants=constants)

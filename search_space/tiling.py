@@ -27,6 +27,8 @@ from search_space.nest import Bools, Floats, LoopKind
 
 PACK_PLACES = (0, 1, 2, 3)
 """Values of a packing slot: not at all, once before, per task, per block of a task."""
+CONSTANT_PACK_PLACES = PACK_PLACES[:2]
+"""Values of the packing slot of a weight: packing it before, when the model is compiled, costs nothing."""
 SPATIAL_PARTS = 4
 REDUCTION_PARTS = 3
 MAX_UNROLLED_REDUCTION = 16
@@ -68,6 +70,7 @@ class Tiling:
         packable: Read positions of the operands that may be packed.
         is_fused: Whether a consumer reads the tile: then it is laid out as the consumer reads it.
         hardware: Limits.
+        constants: Read positions of the operands that are weights.
     """
 
     block: BlockInfo
@@ -77,6 +80,7 @@ class Tiling:
     packable: tuple[int, ...]
     hardware: Hardware
     is_fused: bool = False
+    constants: tuple[int, ...] = ()
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -127,7 +131,10 @@ class Tiling:
                     )
                 )
         found.append(choice(self.order_name, (0, 1)))
-        found.extend(choice(self.pack_name(p), PACK_PLACES) for p in self.packable)
+        found.extend(
+            choice(self.pack_name(p), CONSTANT_PACK_PLACES if p in self.constants else PACK_PLACES)
+            for p in self.packable
+        )
         return tuple(found)
 
     def _vector_slot(self, axis: int) -> Slot:
@@ -295,7 +302,12 @@ def axis_coefficients(tiling: Tiling, use: BufferUse) -> Floats:
     return found
 
 
-def make_tiling(block: BlockInfo, hardware: Hardware, is_fused: bool = False) -> Tiling:
+def make_tiling(
+    block: BlockInfo,
+    hardware: Hardware,
+    is_fused: bool = False,
+    weights: frozenset[str] = frozenset(),
+) -> Tiling:
     """Choose the axes, the vector axis and the packable operands of a block.
 
     The vector axis is the spatial axis along which the output is contiguous.
@@ -304,6 +316,7 @@ def make_tiling(block: BlockInfo, hardware: Hardware, is_fused: bool = False) ->
         block: A block with one written buffer.
         hardware: Limits.
         is_fused: Whether a consumer reads the tile.
+        weights: Names of buffers that are known when a model is compiled.
 
     Returns:
         The tiling.
@@ -343,4 +356,5 @@ def make_tiling(block: BlockInfo, hardware: Hardware, is_fused: bool = False) ->
         and prod(use.shape) > 1
         and spatial_iterators - use.axes
     )
-    return Tiling(block, tuple(axes), vector, tuple(lanes), packable, hardware, is_fused)
+    constants = tuple(use.position for use in block.reads if use.name in weights)
+    return Tiling(block, tuple(axes), vector, tuple(lanes), packable, hardware, is_fused, constants)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from search_space import tvm_api
+
+CONSTANTS = "tirtune.constants"
+"""Attribute of a PrimFunc: positions of the parameters that are known when a model is compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Workload:
         key: Structural hash as 16 hexadecimal digits; the look-up key.
         args: The parameters in call order (destination passing: outputs are parameters).
         flops: Floating-point operations of one call as TVM's analysis counts them (at least 1).
+        constants: Positions of the arguments that are weights, known when a model is compiled. What only
+            they go into (packing, transforms) happens then and not in a call; they are part of the key.
     """
 
     name: str
@@ -48,6 +54,7 @@ class Workload:
     key: str
     args: tuple[BufferSpec, ...]
     flops: float
+    constants: tuple[int, ...] = ()
 
     @property
     def inputs(self) -> tuple[BufferSpec, ...]:
@@ -71,20 +78,22 @@ def normalise(func: Any) -> Any:
         func: A PrimFunc in TensorIR form.
 
     Returns:
-        The function with only ``s_tir`` and ``tirx.noalias`` left as attributes.
+        The function with only ``s_tir``, ``tirx.noalias`` and :data:`CONSTANTS` left as attributes.
     """
     for name in list(func.attrs.keys()) if func.attrs is not None else []:
-        if name not in ("s_tir", "tirx.noalias"):
+        if name not in ("s_tir", "tirx.noalias", CONSTANTS):
             func = func.without_attr(name)
     return func.with_attr("tirx.noalias", True)
 
 
-def workload_of(func: Any, name: str) -> Workload:
+def workload_of(func: Any, name: str, constants: Sequence[int] | None = None) -> Workload:
     """Describe a PrimFunc as a workload.
 
     Args:
         func: A PrimFunc in TensorIR form, every shape static.
         name: Readable name.
+        constants: Positions of the parameters that are weights; what the function's own attribute
+            says when absent.
 
     Returns:
         The workload; equal programs have equal keys whatever their names.
@@ -92,7 +101,7 @@ def workload_of(func: Any, name: str) -> Workload:
     Raises:
         ValueError: If a parameter is not a buffer with static extents.
     """
-    func = normalise(func)
+    func = _with_constants(normalise(func), constants)
     written = _written_buffers(func)
     args: list[BufferSpec] = []
     for param in func.params:
@@ -115,12 +124,28 @@ def workload_of(func: Any, name: str) -> Workload:
         )
     module = tvm_api.IRModule({"main": func.with_attr("global_symbol", "main")})
     flops = float(tvm_api.estimate_flops(module))
-    return Workload(name, func, tvm_api.structural_key(func), tuple(args), max(flops, 1.0))
+    fixed = _constants_of(func)
+    wrong = [p for p in fixed if not 0 <= p < len(args) or args[p].is_output]
+    if wrong:
+        raise ValueError(f"workload {name}: parameters {wrong} cannot be weights: they are no inputs")
+    return Workload(name, func, tvm_api.structural_key(func), tuple(args), max(flops, 1.0), fixed)
 
 
 def workload_from_program(program: str, name: str) -> Workload:
     """Rebuild a workload from :meth:`Workload.program`."""
     return workload_of(tvm_api.load_json(program), name)
+
+
+def _with_constants(func: Any, constants: Sequence[int] | None) -> Any:
+    if constants is None:
+        return func
+    if constants:
+        return func.with_attr(CONSTANTS, sorted(constants))
+    return func.without_attr(CONSTANTS) if CONSTANTS in func.attrs else func
+
+
+def _constants_of(func: Any) -> tuple[int, ...]:
+    return tuple(int(p) for p in func.attrs[CONSTANTS]) if CONSTANTS in func.attrs else ()
 
 
 def _written_buffers(func: Any) -> list[Any]:

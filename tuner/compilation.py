@@ -82,7 +82,7 @@ def compile_model(
             _check(workload, choices[workload.key])
     try:
         scheduled = _with_schedules(lowered, choices, str(target.kind.name))
-        module, weights = lift_weights(prepack(scheduled, lowered.constants, compile_target(target)))
+        module, weights = lift_weights(prepack(scheduled, lowered.workloads, compile_target(target)))
         executable = compile_module(module, target)
     except Exception as error:
         lines = str(error).strip().splitlines()
@@ -135,9 +135,7 @@ def _wrapped(workload: Workload) -> LoweredModel:
         tuple(TensorSpec(a.name, a.shape, a.dtype) for a in group)
         for group in (workload.inputs, workload.outputs)
     )
-    return LoweredModel(
-        workload.name, builder.get(), {symbol: workload}, {symbol: 1}, {symbol: ()}, inputs, outputs
-    )
+    return LoweredModel(workload.name, builder.get(), {symbol: workload}, {symbol: 1}, inputs, outputs)
 
 
 def _check(workload: Workload, choice: Choice) -> None:

@@ -27,9 +27,9 @@ class LoweredModel:
     Attributes:
         name: The model's name.
         module: ``main`` in Relax and the functions it calls.
-        workloads: What each function computes, by its symbol in ``module``.
+        workloads: What each function computes, by its symbol in ``module``; arguments that are weights
+            in every call are its constants.
         calls: How often ``main`` calls each function.
-        constants: Positions of the arguments that are weights in every call.
         inputs: Parameters of ``main``.
         outputs: Results of ``main``.
     """
@@ -38,7 +38,6 @@ class LoweredModel:
     module: IRModule
     workloads: Mapping[str, Workload]
     calls: Mapping[str, int]
-    constants: Mapping[str, tuple[int, ...]]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
@@ -71,7 +70,7 @@ def lower(model: Model) -> LoweredModel:
         elif symbol in counts:
             func = _narrow(func)
             try:
-                workloads[symbol] = workload_of(func, describe(symbol, func))
+                workloads[symbol] = workload_of(func, describe(symbol, func), constants[symbol])
             except ValueError as error:
                 raise UserError(f"{model.name}: {error}") from error
             functions[variable] = func
@@ -80,7 +79,6 @@ def lower(model: Model) -> LoweredModel:
         IRModule(functions, attrs=module.attrs),
         workloads,
         counts,
-        constants,
         model.inputs,
         model.outputs,
     )
@@ -102,7 +100,7 @@ def tasks_of(program: Program | LoweredModel) -> list[Task]:
         return merge(Task(w, (program.name,), (1,)) for w in program.workloads)
     lowered = lower(program) if isinstance(program, Model) else program
     return merge(
-        Task(workload, (lowered.name,), (lowered.calls[symbol],), lowered.constants[symbol])
+        Task(workload, (lowered.name,), (lowered.calls[symbol],))
         for symbol, workload in lowered.workloads.items()
     )
 

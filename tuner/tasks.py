@@ -16,13 +16,11 @@ class Task:
         workload: What is computed.
         models: Names of the models (or the operator's own text) that call it.
         calls: How often each model calls it in one run; the same length as ``models``.
-        constants: Positions of arguments that are weights in every call: known when a model is compiled.
     """
 
     workload: Workload
     models: tuple[str, ...]
     calls: tuple[int, ...]
-    constants: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.models or len(self.models) != len(self.calls) or min(self.calls) < 1:
@@ -68,8 +66,5 @@ def merge(tasks: Iterable[Task]) -> list[Task]:
         calls = dict(zip(known.models, known.calls, strict=True))
         for model, count in zip(task.models, task.calls, strict=True):
             calls[model] = calls.get(model, 0) + count
-        constants = tuple(position for position in known.constants if position in task.constants)
-        merged[task.key] = replace(
-            known, models=tuple(calls), calls=tuple(calls.values()), constants=constants
-        )
+        merged[task.key] = replace(known, models=tuple(calls), calls=tuple(calls.values()))
     return list(merged.values())

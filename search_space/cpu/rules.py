@@ -110,7 +110,7 @@ def _covers(producer: BlockInfo, consumer: BlockInfo) -> bool:
 
 
 def _tiled(state: CpuState, block: BlockInfo, consumer: BlockInfo | None) -> CpuState:
-    tiling = make_tiling(block, state.hardware, consumer is not None)
+    tiling = make_tiling(block, state.hardware, consumer is not None, state.constants)
     names = [block.name]
     inputs: list[ComputeLocationStep] = []
     for name in block.producers:

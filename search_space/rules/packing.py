@@ -10,7 +10,8 @@ after (n columns of a register tile stand together)::
     ... B.panel[j0, k, j1] ...
 
 The copy runs once before the computation, or per task, or per block of a task: then its part of the
-panels is still in a near cache when it is read.
+panels is still in a near cache when it is read. A weight is packed once, when the model is compiled
+(``tuner/graph/prepack.py``), which no call pays for.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class PackStep(PlainStep):
             vector_annotate(sch, list(sch.get_loops(copy))[-1:], lanes, unroll=count > 0)
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
-        """Describe the copy; candidates that do not pack execute it zero times."""
+        """Describe the copy; candidates that do not pack execute it zero times, as does a weight's copy."""
         use = self.use
         widths = panel_widths(self.tiling, use, columns)
         outer, middle, _ = self._order()
@@ -178,7 +179,8 @@ class PackStep(PlainStep):
         tasks = np.ones(size)
         for i in tiling.spatial:
             tasks = tasks * tiles[i][:, 0]
-        executions = np.where(where == UNPACKED, 0.0, np.where(where == PACKED_AT_ROOT, 1.0, tasks))
+        at_root = 0.0 if self.position in tiling.constants else 1.0
+        executions = np.where(where == UNPACKED, 0.0, np.where(where == PACKED_AT_ROOT, at_root, tasks))
         order = columns.choice(tiling.order_name)
         for i in tiling.spatial:
             before = self._encloses(i, order)

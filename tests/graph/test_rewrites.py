@@ -139,7 +139,7 @@ def test_equal_layers_are_one_task():
     convolution = next(t for t in tasks if t.name.startswith("conv2d_add_relu"))
     assert convolution.name == "conv2d_add_relu:1x8x8x8,3x3x8x8->1x8x8x8"
     assert convolution.models == ("net",)
-    assert convolution.constants == (1, 2)
+    assert convolution.workload.constants == (1, 2)
 
 
 def test_tasks_count_in_32_bits_like_named_operators():

@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search_space.candidate import constants_ahead
 from search_space.tvm_api import IRModule, PrimFunc, tirx, tvm, walk
+from search_space.workload import Workload
 from tuner.graph.rewriter import Rewriter, array_of, constant, name_of
 
 relax = tvm.relax
@@ -99,12 +101,21 @@ def split(func: PrimFunc, constants: Sequence[int], outputs: int = 1) -> Split |
     return Split(pack, compute, sources, kept, shapes)
 
 
-def prepack(module: IRModule, constants: Mapping[str, Sequence[int]], target: Any) -> IRModule:
+def split_workload(func: PrimFunc, workload: Workload, target: Any) -> Split | None:
+    """Do what :func:`split` does for a schedule of a workload whose outputs are its last parameters."""
+    constants = constants_ahead(workload, target)
+    roles = [argument.is_output for argument in workload.args]
+    if not constants or roles != sorted(roles):
+        return None
+    return split(func, constants, sum(roles))
+
+
+def prepack(module: IRModule, workloads: Mapping[str, Workload], target: Any) -> IRModule:
     """Pack the weights of every call whose schedule packs them, and store the result instead.
 
     Args:
         module: A model whose functions are scheduled.
-        constants: Per function, positions of the arguments that are weights in every call.
+        workloads: What each function computes; their constants are weights in every call.
         target: What to compile the packing for; it runs here.
 
     Returns:
@@ -113,8 +124,8 @@ def prepack(module: IRModule, constants: Mapping[str, Sequence[int]], target: An
     splits: dict[str, Split] = {}
     for variable, func in module.functions.items():
         symbol = variable.name_hint
-        if isinstance(func, PrimFunc) and constants.get(symbol):
-            found = split(func.without_attr("global_symbol"), constants[symbol])
+        if isinstance(func, PrimFunc) and symbol in workloads:
+            found = split_workload(func.without_attr("global_symbol"), workloads[symbol], target)
             if found is not None:
                 splits[symbol] = found
     if not splits:

@@ -20,9 +20,10 @@ from tuner.measure import messages as m
 from tuner.measure.base import Verdict
 from tuner.measure.build import TooLarge, build_timed
 from tuner.measure.check import compare, tolerance
-from tuner.measure.kernels import Kernel, LocalKernel
+from tuner.measure.kernels import Kernel, LocalKernel, local_kernel
 from tuner.measure.limits import LOG_BYTES, die_with_parent, limit_this_process
 from tuner.measure.task_state import TaskState
+from tuner.measure.weights import without_packing
 
 
 def isolate(
@@ -69,10 +70,10 @@ def run_plan(channel: m.Channel, state: TaskState, payload: bytes) -> None:
         if state.opened.remote:
             kernel, stages = build_remote(candidate.module, message.library, state)
         else:
-            built = build_timed(candidate.module, state.target)
+            module, packing = without_packing(candidate.module, state.workload, state.target)
+            built = build_timed(module, state.target)
             state.arguments.poison_outputs()
-            tensors = [buffer.tensor() for buffer in state.arguments.buffers]
-            kernel, stages = LocalKernel(built, tensors), built.stages
+            kernel, stages = local_kernel(built, state.arguments, packing), built.stages
     except TooLarge as error:
         channel.send(m.Fault("build", str(error)))
         return

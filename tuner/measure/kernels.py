@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_space.tvm_api import tvm
+from tuner.measure.buffers import Arguments, GuardedBuffer
 from tuner.measure.build import Built
 from tuner.measure.messages import Repeat
+from tuner.measure.weights import PACK, Packing
 
 _FLUSH_BYTES = 64 << 20
 
@@ -48,23 +51,28 @@ class LocalKernel:
     Args:
         built: The machine code.
         tensors: Its arguments, over the task's buffers.
+        pack: Packs the weights; what a compiled model does once.
     """
 
     leaves_outputs = True
 
-    def __init__(self, built: Built, tensors: list[Any]) -> None:
+    def __init__(self, built: Built, tensors: list[Any], pack: Callable[[], None] | None = None) -> None:
         self._built = built
         self._tensors = tensors
+        self._pack = pack
+        self._is_packed = False
         self._flush: NDArray[np.uint8] | None = None
 
     def first(self) -> float:
         """Call once and return the seconds."""
+        self._prepare()
         began = time.perf_counter_ns()
         self._built.function(*self._tensors)
         return (time.perf_counter_ns() - began) * 1e-9
 
     def repeat(self, order: Repeat) -> list[float]:
         """Time repeats; many calls of one repeat run in TVM's own loop, which costs nothing beside them."""
+        self._prepare()
         if order.number > 1:
             evaluator = self._built.library.time_evaluator(
                 "main", tvm.cpu(), number=order.number, repeat=order.repeats
@@ -78,14 +86,44 @@ class LocalKernel:
         return seconds
 
     def call(self) -> None:
-        """Call the kernel."""
+        """Pack the weights that are there now and call the kernel."""
+        self._is_packed = False
+        self._prepare()
         self._built.function(*self._tensors)
 
     def attach(self, libraries: list[str]) -> dict[str, float]:
         """Do nothing: the kernel is here."""
         return {}
 
+    def _prepare(self) -> None:
+        if self._pack is not None and not self._is_packed:
+            self._pack()
+        self._is_packed = True
+
     def _empty_caches(self) -> None:
         if self._flush is None:
             self._flush = np.zeros(_FLUSH_BYTES, np.uint8)
         self._flush += np.uint8(1)
+
+
+def local_kernel(built: Built, arguments: Arguments, packing: Packing | None) -> LocalKernel:
+    """Bind a kernel to the buffers of a task.
+
+    Args:
+        built: The machine code; with ``packing`` it has a function ``pack`` too.
+        arguments: The task's buffers.
+        packing: How packed weights are passed, if they are.
+    """
+    tensors = [buffer.tensor() for buffer in arguments.buffers]
+    if packing is None:
+        return LocalKernel(built, tensors)
+    buffers = [GuardedBuffer(shape, dtype) for shape, dtype in packing.shapes]
+    for buffer in buffers:
+        buffer.poison()
+    panels = [buffer.tensor() for buffer in buffers]
+    function, sources = built.library[PACK], packing.pack_arguments(tensors, panels)
+
+    def pack() -> None:
+        function(*sources)
+
+    return LocalKernel(built, packing.main_arguments(tensors, panels, len(arguments.outputs)), pack)

@@ -186,6 +186,7 @@ def prepare_task(opened: m.OpenTask, reference_memory: int) -> TaskState:
         arguments=arguments,
         references=References(reference_memory, arguments),
         reduction=workload.flops / max(1, 2 * elements),
+        workload=workload,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from search_space.workload import Workload
 from tuner.measure import messages as m
 from tuner.measure.buffers import Arguments
 from tuner.measure.references import References
@@ -23,6 +24,7 @@ class TaskState:
         arguments: Buffers, the inputs filled with the ``random`` set.
         references: Reference outputs, shared and read-only.
         reduction: Terms summed into one output element.
+        workload: What is computed; its constants are packed before the clock starts.
     """
 
     opened: m.OpenTask
@@ -32,3 +34,4 @@ class TaskState:
     arguments: Arguments
     references: References
     reduction: float
+    workload: Workload

@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from search_space.tvm_api import tvm
@@ -14,9 +15,12 @@ from tuner.measure.buffers import element_bytes
 from tuner.measure.build import compile_module
 from tuner.measure.messages import Repeat
 from tuner.measure.task_state import TaskState
+from tuner.measure.weights import PACK, Packing, without_packing
 
 _SESSION_SECONDS = 600
 _FLUSH = "cache_flush_cpu_non_first_arg"
+_NOTE = ".packing"
+"""Ending of the file beside a library that says how its weights are packed: a comparison runs two."""
 
 
 def build_remote(module: Any, library: str, state: TaskState) -> tuple[RemoteKernel, dict[str, float]]:
@@ -31,6 +35,8 @@ def build_remote(module: Any, library: str, state: TaskState) -> tuple[RemoteKer
         The kernel, not attached to a device yet, and seconds by stage.
     """
     began = time.process_time()
+    module, packing = without_packing(module, state.workload, state.target)
+    Path(library + _NOTE).write_bytes(msgspec.json.encode(packing))
     built = compile_module(module, state.target)
     compiled = time.process_time()
     options = {"cc": state.opened.linker} if state.opened.linker else {}
@@ -56,6 +62,8 @@ class RemoteKernel:
         self._session: Any = None
         self._device: Any = None
         self._modules: list[Any] = []
+        self._packings: list[Packing | None] = []
+        self._panels: list[list[Any]] = []
         self._tensors: list[Any] = []
 
     def attach(self, libraries: list[str]) -> dict[str, float]:
@@ -81,11 +89,17 @@ class RemoteKernel:
             for path in (self._library, *libraries):
                 self._session.upload(path)
                 self._modules.append(self._session.load_module(Path(path).name))
+                packing = msgspec.json.decode(Path(path + _NOTE).read_bytes(), type=Packing | None)
+                self._packings.append(packing)
+                shapes = () if packing is None else packing.shapes
+                self._panels.append([tvm.runtime.empty(s, dtype, self._device) for s, dtype in shapes])
             self._tensors = [
                 tvm.runtime.empty((prod(b.shape) * element_bytes(b.dtype),), "uint8", self._device)
                 for b in self._state.arguments.buffers
             ]
             self._send_buffers()
+            for which in range(len(self._modules)):
+                self._pack(which)
         except Exception as error:
             raise _lost(error) from error
         return {"connect": connected - began, "upload": time.perf_counter() - connected}
@@ -105,7 +119,7 @@ class RemoteKernel:
             evaluator = self._modules[order.which].time_evaluator(
                 "main", self._device, number=order.number, repeat=order.repeats, **options
             )
-            return [float(value) for value in evaluator(*self._views()).results]
+            return [float(value) for value in evaluator(*self._views(order.which)).results]
         except Exception as error:
             raise _lost(error) from error
 
@@ -117,7 +131,8 @@ class RemoteKernel:
         """
         try:
             self._send_buffers()
-            self._modules[0]["main"](*self._views())
+            self._pack(0)
+            self._modules[0]["main"](*self._views(0))
             for buffer, tensor in zip(self._state.arguments.buffers, self._tensors, strict=True):
                 np.copyto(buffer.raw, tensor.numpy())
         except Exception as error:
@@ -127,7 +142,20 @@ class RemoteKernel:
         for buffer, tensor in zip(self._state.arguments.buffers, self._tensors, strict=True):
             tensor.copyfrom(buffer.raw)
 
-    def _views(self) -> list[Any]:
+    def _pack(self, which: int) -> None:
+        packing = self._packings[which]
+        if packing is not None:
+            sources = packing.pack_arguments(self._arguments(), self._panels[which])
+            self._modules[which][PACK](*sources)
+
+    def _views(self, which: int) -> list[Any]:
+        packing = self._packings[which]
+        if packing is None:
+            return self._arguments()
+        outputs = len(self._state.arguments.outputs)
+        return packing.main_arguments(self._arguments(), self._panels[which], outputs)
+
+    def _arguments(self) -> list[Any]:
         buffers = self._state.arguments.buffers
         return [t._create_view(b.shape, b.dtype) for b, t in zip(buffers, self._tensors, strict=True)]
 
