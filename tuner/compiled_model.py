@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -238,6 +239,21 @@ class CompiledModel:
             temporary.unlink(missing_ok=True)
         return path
 
+    @contextmanager
+    def instrumented(self, watch: Callable[..., int]) -> Iterator[None]:
+        """Have every call of a run announced.
+
+        Args:
+            watch: Called before and after each call with the function, its name, whether it is still to
+                run, its result, and its arguments; returns 0.
+        """
+        self._function()
+        self._machine.set_instrument(watch)
+        try:
+            yield
+        finally:
+            self._machine.set_instrument(_unwatched)
+
     def _function(self) -> Any:
         if self._main is None:
             import tvm_ffi
@@ -303,6 +319,10 @@ def random_input(tensor: TensorSpec, random: np.random.Generator) -> Any:
     if tensor.dtype == "bool":
         return random.integers(0, 2, tensor.shape).astype(np.bool_)
     return random.standard_normal(tensor.shape).astype(tensor.dtype)
+
+
+def _unwatched(*_: Any) -> int:
+    return 0
 
 
 def _fix_threads(threads: int) -> None:

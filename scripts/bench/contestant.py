@@ -36,13 +36,21 @@ class Contestant:
         threads: Threads that its kernels use.
         label: What tables call it; the side when absent.
         log: Where its messages go.
+        worker: Module that the process runs.
     """
 
-    def __init__(self, side: str, threads: int, label: str = "", log: IO[Any] | None = None) -> None:
+    def __init__(
+        self,
+        side: str,
+        threads: int,
+        label: str = "",
+        log: IO[Any] | None = None,
+        worker: str = "scripts.bench.worker",
+    ) -> None:
         self.side = side
         self.label = label or side
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.bench.worker", side],
+            [sys.executable, "-m", worker, side],
             cwd=ROOT,
             env=environment(threads, side),
             stdin=subprocess.PIPE,
@@ -115,7 +123,7 @@ def environment(threads: int, side: str = "") -> dict[str, str]:
     """
     names = ("TVM_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     found = {**os.environ, **dict.fromkeys(names, str(threads))}
-    if side != "torch":
+    if not side.startswith("torch"):
         paths = [str(HIDDEN), *filter(None, [os.environ.get("PYTHONPATH")])]
         found["PYTHONPATH"] = os.pathsep.join(paths)
     return found

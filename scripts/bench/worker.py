@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -117,17 +117,29 @@ def _last_line(reason: BaseException) -> str:
     return lines[-1] if lines else ""
 
 
-def main() -> None:
-    """Serve until standard input ends."""
+class Answers(Protocol):
+    """What serves the messages of one parent."""
+
+    def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out one message."""
+        ...
+
+
+def main(make: Callable[[str], Answers] = Worker) -> None:
+    """Serve until standard input ends.
+
+    Args:
+        make: Called with the side's name.
+    """
     # A stopped process would outlive a parent that is killed.
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
     # Libraries print to standard output; the answers have a descriptor of their own.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    worker: Worker | None = None
+    worker: Answers | None = None
     for line in sys.stdin:
         try:
-            worker = worker or Worker(sys.argv[1])
+            worker = worker or make(sys.argv[1])
             reply = worker.answer(json.loads(line))
         except ImportError as reason:
             reply = {"absent": str(reason)}

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 
 import tuner
-from scripts.bench.networks.transformers import vit
+from scripts.bench.definitions.transformers import vit
 from tests.assets.models.small import residual_cnn
 from tuner.compiled_model import random_input
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from scripts.bench.networks.graph import Graph
+from scripts.bench.definitions.graph import Graph
 from tests.assets.models.small import residual_cnn
 from tuner.errors import UserError
 from tuner.frontends import Model, load

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.bench.networks import NETWORKS, bert, dcgan, mobilenet_v2, resnet, resnet3d, vit
+from scripts.bench.definitions import NETWORKS, bert, dcgan, mobilenet_v2, resnet, resnet3d, vit
 from tuner.extract import tasks_of
 from tuner.frontends.onnx_file import from_onnx
 

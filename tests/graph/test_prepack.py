@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scripts.bench.networks.graph import Graph
+from scripts.bench.definitions.graph import Graph
 from search_space.hardware import resolve_target
 from search_space.tvm_api import Schedule
 from tuner.compilation import Choice, compile_model

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from scripts.bench.networks.graph import Graph
+from scripts.bench.definitions.graph import Graph
 from search_space.tvm_api import tvm
 from tests.assets.models.small import MODELS
 from tuner.extract import lower, tasks_of

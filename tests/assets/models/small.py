@@ -3,8 +3,8 @@
 import numpy as np
 import onnx
 
-from scripts.bench.networks.graph import Graph
-from scripts.bench.networks.transformers import bert
+from scripts.bench.definitions.graph import Graph
+from scripts.bench.definitions.transformers import bert
 
 
 def residual_cnn(size: int = 16) -> onnx.ModelProto:

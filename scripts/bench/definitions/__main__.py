@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import onnx
 
-from scripts.bench.networks import NETWORKS
+from scripts.bench.definitions import NETWORKS
 
 
 @click.command()

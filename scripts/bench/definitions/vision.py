@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from scripts.bench.networks.graph import Graph
+from scripts.bench.definitions.graph import Graph
 
 _RESIDUAL_GAIN = 0.3
 """Keeps random residual networks from growing with depth; trained ones learn small factors here."""
@@ -127,3 +127,12 @@ def dcgan(batch: int = 1, seed: int = 0) -> onnx.ModelProto:
     for channels in ((512, 256), (256, 128), (128, 64)):
         x = g.op("Relu", g.batch_norm(g.conv_transpose(x, channels, 4, 2, 1), channels[1]))
     return g.finish(g.op("Tanh", g.conv_transpose(x, (64, 3), 4, 2, 1)))
+
+
+def tiny(batch: int = 1, seed: int = 0) -> onnx.ModelProto:
+    """A residual network of three convolutions, to try the benchmark with."""
+    g = Graph("tiny", seed)
+    x = g.input("image", (batch, 3, 32, 32))
+    x = g.op("Relu", _conv_norm(g, x, (3, 16), 3, 2))
+    x = _basic_block(g, x, (16, 16), 1)
+    return _head(g, x, 16, 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto
 
-from scripts.bench.networks.graph import Graph
+from scripts.bench.definitions.graph import Graph
 
 
 def _heads(g: Graph, x: str, batch: int, length: int, heads: int, width: int, order: list[int]) -> str:

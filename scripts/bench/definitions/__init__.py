@@ -1,6 +1,6 @@
 """The benchmark's networks: our own definitions with seeded random weights, as ONNX.
 
-``python -m scripts.bench.networks resnet18 mobilenet_v2 --out DIR`` writes the files.
+``python -m scripts.bench.definitions resnet18 mobilenet_v2 --out DIR`` writes the files.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 
 import onnx
 
-from scripts.bench.networks.transformers import bert, vit
-from scripts.bench.networks.vision import dcgan, mobilenet_v2, resnet, resnet3d
+from scripts.bench.definitions.transformers import bert, vit
+from scripts.bench.definitions.vision import dcgan, mobilenet_v2, resnet, resnet3d, tiny
 
 NETWORKS: Mapping[str, Callable[[int], onnx.ModelProto]] = {
     "resnet18": lambda batch: resnet(18, batch),
@@ -23,4 +23,4 @@ NETWORKS: Mapping[str, Callable[[int], onnx.ModelProto]] = {
 }
 """Name to a function of the batch size."""
 
-__all__ = ["NETWORKS", "bert", "dcgan", "mobilenet_v2", "resnet", "resnet3d", "vit"]
+__all__ = ["NETWORKS", "bert", "dcgan", "mobilenet_v2", "resnet", "resnet3d", "tiny", "vit"]

@@ -1,0 +1,110 @@
+"""One model on all sides, in turns: each side in its own process, one running at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.bench.contestant import Contestant, SideFailed
+from scripts.bench.interleave import Entry, Outcome
+from scripts.bench.whole.sides import Feeds
+from tuner.measure.timing import summarise
+
+WORKER = "scripts.bench.whole.worker"
+LOAD_SECONDS = 1200.0
+"""Longest time until a side has its model: torch.compile needs minutes."""
+
+
+def contest(
+    model: Path,
+    feeds: Feeds,
+    entries: Sequence[Entry],
+    threads: int,
+    rounds: int,
+    turn_seconds: float = 0.3,
+    warm_seconds: float = 0.1,
+    profiled: Sequence[str] = (),
+) -> tuple[dict[str, Outcome], dict[str, Any]]:
+    """Time one model on several sides, round robin.
+
+    Args:
+        model: The ONNX file.
+        feeds: Its inputs.
+        entries: The sides.
+        threads: Threads of every side.
+        rounds: Turns of each side.
+        turn_seconds: Least timed seconds of a turn.
+        warm_seconds: Least seconds of warm-up at the start of a turn.
+        profiled: Labels of the sides whose layers are timed, after everything else.
+
+    Returns:
+        Label to outcome (a side that fails has a reason), and label to layers.
+    """
+    outcomes: dict[str, Outcome] = {}
+    loaded: dict[str, dict[str, Any]] = {}
+    turns: dict[str, list[float]] = {}
+    layers: dict[str, Any] = {}
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        np.savez(scratch / "feeds.npz", **feeds)
+        common = {"model": str(model), "feeds": str(scratch / "feeds.npz")}
+        common["reference"] = str(scratch / "reference.npy")
+        with Contestant("onnxruntime", threads, worker=WORKER) as first:
+            reply = first.ask({"do": "reference", **common}, LOAD_SECONDS)
+            if reply:
+                raise SideFailed(f"no reference: {_reason(reply)}")
+        running: dict[str, Contestant] = {}
+        messages = {e.label: {**common, "options": {"threads": threads, **e.options}} for e in entries}
+        for entry in entries:
+            side = stack.enter_context(Contestant(entry.side, threads, entry.label, worker=WORKER))
+            try:
+                reply = side.ask({"do": "load", **messages[entry.label]}, LOAD_SECONDS)
+            except SideFailed as error:
+                reply = {"broken": str(error)}
+            if "variant" in reply:
+                running[entry.label], loaded[entry.label], turns[entry.label] = side, reply, []
+            else:
+                outcomes[entry.label] = Outcome(None, reason=_reason(reply))
+                side.close()
+        message = {"do": "turn", "seconds": turn_seconds, "warm_seconds": warm_seconds}
+        for turn in range(rounds):
+            # Every side follows every other one equally often.
+            order = list(turns)
+            for label in order[turn % max(1, len(order)) :] + order[: turn % max(1, len(order))]:
+                try:
+                    turns[label].append(running[label].ask(message)["seconds"])
+                except (SideFailed, KeyError) as error:
+                    outcomes[label] = Outcome(None, reason=f"died while it was timed: {error}")
+                    turns.pop(label)
+                    running.pop(label).close()
+        for label in profiled:
+            if label in turns:
+                try:
+                    layers[label] = running[label].ask({"do": "profile", **messages[label]}, LOAD_SECONDS)
+                except SideFailed as error:
+                    layers[label] = {"broken": str(error)}
+    for label, seconds in turns.items():
+        timing = summarise(seconds)
+        reply = loaded[label]
+        outcomes[label] = Outcome(
+            timing.median,
+            timing.low,
+            timing.high,
+            tuple(seconds),
+            reply["variant"],
+            reply["error"],
+            "; ".join(reply["problems"]),
+        )
+    return {entry.label: outcomes[entry.label] for entry in entries}, layers
+
+
+def _reason(reply: Mapping[str, Any]) -> str:
+    for kind in ("absent", "wrong", "broken"):
+        if kind in reply:
+            return f"{kind}: {reply[kind]}"
+    return f"unknown answer {reply}"

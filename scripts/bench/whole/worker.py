@@ -1,0 +1,94 @@
+"""The process of one side: loads a model, checks it, and times it when it is its turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.bench.sides.base import Variant
+from scripts.bench.whole.sides import MODULES, read_feeds
+from scripts.bench.worker import main, time_call
+
+TOLERANCE = 1e-3
+"""Largest error over the largest element of the reference; Winograd's transforms cost some digits."""
+
+
+class ModelWorker:
+    """Answers the messages of one parent.
+
+    Args:
+        side: Name of a side.
+    """
+
+    def __init__(self, side: str) -> None:
+        self._side = import_module(MODULES[side])
+        self._call: Callable[[], Any] | None = None
+
+    def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out one message."""
+        steps = {
+            "load": self._load,
+            "turn": self._turn,
+            "profile": self._profile,
+            "reference": self._reference,
+        }
+        return steps[message["do"]](message)
+
+    def _load(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        self._call = None
+        expected = np.load(message["reference"])
+        began = time.perf_counter()
+        variants: list[Variant] = self._side.load(
+            message["model"], read_feeds(message["feeds"]), message["options"]
+        )
+        timed: list[tuple[float, Variant, float]] = []
+        problems: list[str] = []
+        for variant in variants:
+            try:
+                variant.call()
+                found = error_of(variant.output(), expected)
+            except (ValueError, RuntimeError, NotImplementedError) as reason:
+                problems.append(f"{variant.name}: {str(reason).strip().splitlines()[-1]}")
+                continue
+            if not found <= TOLERANCE:
+                problems.append(f"{variant.name}: largest error {found:.3g} of the largest element")
+                continue
+            seconds = min(time_call(variant.call, 0.1, 0.2) for _ in range(3)) if len(variants) > 1 else 0.0
+            timed.append((seconds, variant, found))
+        if not timed:
+            return {"wrong": "; ".join(problems)}
+        _, best, found = min(timed, key=lambda item: item[0])
+        self._call = best.call
+        load_seconds = time.perf_counter() - began
+        return {"variant": best.name, "error": found, "problems": problems, "load_seconds": load_seconds}
+
+    def _turn(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._call is not None  # the parent gives turns to what was loaded
+        return {"seconds": time_call(self._call, message["warm_seconds"], message["seconds"])}
+
+    def _profile(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        profile = getattr(self._side, "profile", None)
+        if profile is None:
+            return {"absent": "it has no profile of its layers"}
+        layers = profile(message["model"], read_feeds(message["feeds"]), message["options"])
+        return {"layers": [layer.to_dict() for layer in layers]}
+
+    def _reference(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        np.save(message["reference"], self._side.reference(message["model"], read_feeds(message["feeds"])))
+        return {}
+
+
+def error_of(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Return the largest error over the largest element; infinite for another shape or NaN."""
+    if found.shape != expected.shape or not np.isfinite(found).all():
+        return float("inf")
+    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-30))
+
+
+if __name__ == "__main__":
+    main(ModelWorker)
