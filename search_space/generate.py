@@ -136,8 +136,8 @@ def _inline_variants(func: Any, hardware: Limits, weights: frozenset[str]) -> li
         blocks = analyse(sch_variant)
         pending = tuple(name for name in blocks if name not in fixed)
         made = frozenset(use.name for name in fixed for use in blocks[name].writes)
-        steps = tuple(InlineStep(n) for n in inlined)
-        states.append(SketchState(blocks, pending, steps, words, hardware, weights | made))
+        inlines = tuple(InlineStep(n) for n in inlined)
+        states.append(SketchState(blocks, pending, inlines, words, hardware, weights | made))
     return states
 
 

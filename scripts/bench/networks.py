@@ -71,7 +71,9 @@ def main() -> None:
     names = [name for name in a.networks.split(",") if name]
     for name in [*names, *a.metaschedule, *a.curve]:
         if name.partition("@")[0] not in DEFINITIONS:
-            sys.exit(f"unknown network {name!r}: known are {', '.join(DEFINITIONS)}, with @8 for a batch of 8")
+            sys.exit(
+                f"unknown network {name!r}: known are {', '.join(DEFINITIONS)}, with @8 for a batch of 8"
+            )
     unknown = [side for side in a.against if side not in PEERS]
     if unknown:
         sys.exit(f"--against names {unknown[0]!r}: known are {', '.join(PEERS)}")

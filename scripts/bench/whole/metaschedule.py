@@ -105,11 +105,12 @@ def load(model: str, feeds: Feeds, options: Mapping[str, Any]) -> list[Variant]:
 
 def _module(path: Path) -> Any:
     import onnx
+    from tvm.relax.frontend.onnx import from_onnx
 
     from search_space.tvm_api import tvm
 
     relax = tvm.relax
-    module = relax.frontend.onnx.from_onnx(onnx.load(str(path)), keep_params_in_input=False)
+    module = from_onnx(onnx.load(str(path)), keep_params_in_input=False)
     return tvm.ir.transform.Sequential(
         [
             relax.transform.DecomposeOpsForInference(),
