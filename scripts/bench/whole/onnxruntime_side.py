@@ -61,7 +61,7 @@ def profile(model: str, feeds: Feeds, options: Mapping[str, Any]) -> list[Layer]
             arguments = event.get("args", {})
             key = (event["name"].removesuffix("_kernel_time"), arguments.get("op_name", ""))
             times[key].append(event["dur"] * 1e-6)
-            shapes = [list(v.values())[0] for v in arguments.get("output_type_shape", [])]
+            shapes = [next(iter(v.values())) for v in arguments.get("output_type_shape", [])]
             details[key] = "->" + ",".join("x".join(map(str, shape)) for shape in shapes)
     return [Layer(name, kind, median(t), details[(name, kind)]) for (name, kind), t in times.items()]
 
