@@ -75,6 +75,8 @@ def _replace(call: Any) -> Any:
 
 
 def _expand(name: str, arguments: list[Any]) -> Any | None:
+    if name == "tirx.exp" and (bounded := _not_positive(arguments[0])) is not None:
+        return float32.exp_not_positive(bounded)
     if name != "tirx.pow":
         return REPLACED[name](arguments[0])
     exponent = arguments[1]
@@ -83,3 +85,10 @@ def _expand(name: str, arguments: list[Any]) -> Any | None:
     if not isinstance(exponent, (tirx.FloatImm, tirx.IntImm)):
         return None
     return float32.power(arguments[0], float(exponent.value))
+
+
+def _not_positive(argument: Any) -> Any | None:
+    """Return x where an argument is ``min(x, 0)``."""
+    if isinstance(argument, tirx.Min) and isinstance(argument.b, tirx.FloatImm) and argument.b.value == 0.0:
+        return argument.a
+    return None

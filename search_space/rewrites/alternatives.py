@@ -11,6 +11,7 @@ from search_space.rewrites.fuse_rows import fuse_rows
 from search_space.rewrites.im2col import im2col, row_count
 from search_space.rewrites.pad_axis import pad_stage
 from search_space.rewrites.program import Axis, NotLiftable, Program, Stage, lift
+from search_space.rewrites.softmax import softmax
 from search_space.rewrites.split_reduction import split_reduction
 from search_space.rewrites.transposed import decompose_by_phase
 from search_space.rewrites.winograd import MATRICES, winograd
@@ -47,14 +48,15 @@ def alternatives(func: Any) -> list[Rewrite]:
         program = lift(func)
     except NotLiftable:
         return []
+    scaled = [r for r in (softmax(program),) if r is not None]
     stage = program.anchor()
     contraction = contraction_of(program, stage) if stage is not None else None
     if stage is None or contraction is None:
-        return []
+        return scaled
     phases = decompose_by_phase(program)
     if phases is not None:  # every other form would multiply by the inserted zeros
         return [phases]
-    found: list[Rewrite | None] = [fuse_rows(program), im2col(program)]
+    found: list[Rewrite | None] = [*scaled, fuse_rows(program), im2col(program)]
     found += _winograd(program, contraction)
     found += _padded(program, contraction)
     found += _split(program, stage)

@@ -6,9 +6,9 @@ before::
 
 after (lanes n; the tree adds the lanes up four at a time)::
 
-    for i: for k0: vector k1: S.rf[k1, i] += A[i, k0*n + k1]
-    for i: vector k1: S.rf2[k1, i] = S.rf[k1] + S.rf[k1 + n/4] + S.rf[k1 + n/2] + ...
-    for i, k1: S[i] += S.rf2[k1, i]
+    for i: for k0: vector k1: S.rf[i, k1] += A[i, k0*n + k1]
+    for i: vector k1: S.rf2[i, k1] = S.rf[i, k1] + S.rf[i, k1 + n/4] + S.rf[i, k1 + n/2] + ...
+    for i, k1: S[i] += S.rf2[i, k1]
 
 For a reduction without spatial parallelism the outermost part is factored first, over tasks::
 
@@ -54,14 +54,16 @@ def factor_lanes(sch: Schedule, block: Any, loop: Any, lanes: int) -> list[Any]:
         The blocks made, widest first; the first one does the work.
     """
     made: list[Any] = []
+    # The lanes become the last dimension: a vector is contiguous whatever rows lie beside it.
+    last = len(sch.get(block).writes[0].source.shape)
     _, inner = sch.split(loop, [None, lanes])
-    made.append(sch.rfactor(inner, 0))
+    made.append(sch.rfactor(inner, last))
     width = lanes
     while width > TREE_RADIX and width % TREE_RADIX == 0:
         width //= TREE_RADIX
         rest = lane_loop(sch, block)
         _, inner = sch.split(rest, [None, width])
-        made.append(sch.rfactor(inner, 0))
+        made.append(sch.rfactor(inner, last))
     return made
 
 

@@ -27,12 +27,16 @@ import numpy as np
 from search_space.access import BlockInfo
 from search_space.decisions import Columns, Slot, choice, divisors
 from search_space.hardware import Hardware
-from search_space.nest import LoopNest
+from search_space.nest import Bools, LoopNest
 from search_space.rules.elementwise import at_least, spatial_nest
 from search_space.rules.epilogue import vector_annotate
 from search_space.rules.rfactor import factor_lanes, loop_roles, reduction_lanes, vectorise_partial
 from search_space.steps import Memory, PlainStep
 from search_space.tvm_api import Schedule
+
+INTERLEAVED_ROWS = (1, 2, 4, 8)
+"""Rows whose passes take turns: while the lanes of one row are added up, which is all latency, the next
+row's pass runs. Their buffers must fit the first cache level together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,16 +65,33 @@ class RowsStep(PlainStep):
     def _lane_name(self, block: BlockInfo) -> str:
         return f"{block.name}.lanes"
 
+    @property
+    def _tasks_name(self) -> str:
+        return f"{self.last.name}.tasks"
+
+    @property
+    def _rows_name(self) -> str:
+        return f"{self.last.name}.rows"
+
     def slots(self) -> tuple[Slot, ...]:
-        """Own the number of tasks and the lanes of each reduction."""
-        tasks = [d for d in divisors(self._row_count) if d <= 64 * self.hardware.cores]
+        """Own the number of tasks, the rows that take turns, and the lanes of each reduction."""
+        # A thread gets one run of consecutive tasks, so even one task a row costs little.
+        tasks = list(divisors(self._row_count))
         picked = sorted({1, *(at_least(tasks, self.hardware.cores * grain) for grain in (1, 2, 4, 16))})
-        found = [choice(f"{self.last.name}.tasks", tuple(picked))]
+        found = [
+            choice(self._tasks_name, tuple(picked)),
+            choice(self._rows_name, tuple(r for r in INTERLEAVED_ROWS if self._row_count % r == 0)),
+        ]
         for block in self.chain:
             if block.is_reduction:
                 extent = block.axes[block.reduction[-1]].extent
                 found.append(choice(self._lane_name(block), reduction_lanes(extent, block, self.hardware)))
         return tuple(found)
+
+    def valid(self, columns: Columns) -> Bools:
+        """Accept where tasks and interleaved rows divide the rows together."""
+        together = columns.choice(self._tasks_name) * columns.choice(self._rows_name)
+        return np.asarray(self._row_count % together == 0)
 
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Factor the reductions, share the rows, attach the passes, vectorise them."""
@@ -81,14 +102,15 @@ class RowsStep(PlainStep):
                 if lanes > 1:
                     rv = sch.get_sblock(block.name)
                     partial[block.name] = factor_lanes(sch, rv, list(sch.get_loops(rv))[-1], lanes)
-        tasks = int(columns.choice(f"{self.last.name}.tasks")[0])
+        tasks = int(columns.choice(self._tasks_name)[0])
+        rows = int(columns.choice(self._rows_name)[0])
         final = sch.get_sblock(self.last.name)
         loops = list(sch.get_loops(final))
         if self.last.name in partial:
             roles = loop_roles(sch, final, loops)
             loops = [loop for loop, role in zip(loops, roles, strict=True) if role != "reduction"]
         fused = sch.fuse(*loops[: self.rows]) if self.rows > 1 else loops[0]
-        outer, row = sch.split(fused, [tasks, None])
+        outer, row, _ = sch.split(fused, [tasks, None, rows])
         if tasks > 1:
             sch.parallel(outer)
         for block in reversed(self.chain):
@@ -106,7 +128,7 @@ class RowsStep(PlainStep):
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe every pass."""
-        tasks = columns.choice(f"{self.last.name}.tasks").astype(np.float64)
+        tasks = columns.choice(self._tasks_name).astype(np.float64)
         ones = np.ones(columns.size)
         found = []
         for block in self.chain:

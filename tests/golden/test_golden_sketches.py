@@ -27,6 +27,7 @@ CASES = (
     ("grp:1,8,8,16,32,3,1,1", "tiled"),
     ("t2d:1,4,4,16,16,4,2,1", "tiled"),
     ("sfm:32,64", "rows"),
+    ("sfm:32,64", "scaled-rows"),
     ("nrm:1,64,64", "factored"),
 )
 

@@ -17,6 +17,11 @@ def _exp_case(limit):
     return r, (np.expm1(r) - r) / r**2, r**2 / np.exp(r)
 
 
+def _short_exp_case():
+    r = chebyshev_points(-math.log(2) / 2, math.log(2) / 2)
+    return r, np.expm1(r) / r, np.abs(r) / np.exp(r)
+
+
 def _log_case():
     f = chebyshev_points(math.sqrt(0.5) - 1, math.sqrt(2) - 1)
     f = f[np.abs(f) > 0.03]
@@ -38,6 +43,7 @@ def _log_erfc_case():
 CASES = {
     "exp": (_exp_case(math.log(2)), float32.EXP_COEFFICIENTS, 1.5e-8),
     "exp narrow": (_exp_case(math.log(2) / 2), float32.EXP_NARROW_COEFFICIENTS, 3.3e-9),
+    "exp short": (_short_exp_case(), float32.EXP_SHORT_COEFFICIENTS, 9.3e-8),
     "log": (_log_case(), float32.LOG_COEFFICIENTS, 3.3e-8),
     "erf": (_erf_case(), float32.ERF_COEFFICIENTS, 1.6e-8),
     "log erfc": (_log_erfc_case(), float32.LOG_ERFC_COEFFICIENTS, 2.6e-8),

@@ -183,3 +183,22 @@ def test_maximum_is_one_vector_instruction():
     module = program(lambda x: tirx.max(x, tirx.const(0.0, "float32")), count=4096)
     assembly = tvm.compile(module, target=resolve_target(None, 1)).mod.inspect_source("asm")
     assert re.search(r"\bv?maxps\b", assembly)
+
+
+def _bounded_exp(x):
+    return tirx.exp(tirx.min(x, tirx.const(0.0, "float32")))
+
+
+def test_the_short_exponential_is_exact_on_the_scale_of_one():
+    values = np.concatenate([-np.geomspace(1e-7, 87.0, COUNT // 2), np.linspace(-87.0, 0.0, COUNT // 2)])
+    values = values.astype(np.float32)
+    exact = np.exp(values.astype(np.float64))
+    got = run(vectorise_transcendentals(program(_bounded_exp)), values)
+    assert (np.abs(got - exact) / exact <= 2.0**-23 * 3 + 1.4e-8 * np.abs(values)).all()
+    assert np.abs(got - exact).max() <= 2.0**-22
+
+
+def test_the_short_exponential_ends_in_zero():
+    values = np.resize(np.array([-88.1, -104.0, -3e38, -np.inf, np.nan, 0.0], np.float32), COUNT)
+    got = run(vectorise_transcendentals(program(_bounded_exp)), values)[:6]
+    assert (got[:4] == 0).all() and np.isnan(got[4]) and got[5] == 1.0
