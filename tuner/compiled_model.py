@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tuner.artifact import ALIGNMENT_BYTES, append, read
 from tuner.cpu_features import missing_features
 from tuner.errors import JobFailed, UserError
+from tuner.placement import beside_workers
 from tuner.tensor_spec import TensorSpec
 
 _pool_threads: int | None = None
@@ -198,10 +199,11 @@ class CompiledModel:
         for _ in range(warmup):
             function(*arguments, *self._bound)
         runs: list[float] = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            function(*arguments, *self._bound)
-            runs.append(time.perf_counter() - start)
+        with beside_workers():
+            for _ in range(repeats):
+                start = time.perf_counter()
+                function(*arguments, *self._bound)
+                runs.append(time.perf_counter() - start)
         middles = np.median(random.choice(runs, (1000, len(runs))), axis=1)
         low, high = np.quantile(middles, (0.025, 0.975))
         return Statistics(tuple(runs), min(runs), median(runs), float(low), float(high))

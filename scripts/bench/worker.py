@@ -23,6 +23,7 @@ from scripts.bench.problem import Problem
 from scripts.bench.reference import TOLERANCE, error
 from scripts.bench.sides import MODULES
 from scripts.bench.sides.base import NoKernel, Variant
+from tuner.placement import beside_workers
 
 BLOCKS = 3
 """Timed blocks of one turn; their median counts."""
@@ -72,7 +73,8 @@ class Worker:
 
     def _turn(self, message: Mapping[str, Any]) -> dict[str, Any]:
         assert self._call is not None  # the parent gives turns to what was loaded
-        return {"seconds": time_call(self._call, message["warm_seconds"], message["seconds"])}
+        with beside_workers():
+            return {"seconds": time_call(self._call, message["warm_seconds"], message["seconds"])}
 
     def _overhead(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return {"seconds": min(time_call(self._side.trivial(), 0.02, 0.02) for _ in range(5))}
