@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from search_space.generate import generate, workload_sketches
+from search_space.generate import Rule, generate, workload_sketches
 from search_space.hardware import Machine, hardware_of
 from search_space.kinds import space_of
 from search_space.sketch import Sketch
 from search_space.tvm_api import IRModule, Schedule, Trace, load_json, save_json, tvm
+from search_space.user_rules import is_users, load_rules
 from search_space.workload import Workload, workload_of
 
 Plan = Mapping[str, Any]
@@ -57,8 +58,21 @@ class Materialized:
     tolerance_scale: float = 1.0
 
 
-def context_of(workload: Workload, target: Any) -> Context:
-    """Derive the sketches of a workload for a target."""
+def context_of(workload: Workload, target: Any, rules: Sequence[Rule[Any]] = ()) -> Context:
+    """Derive the sketches of a workload for a target.
+
+    Args:
+        workload: The program.
+        target: The TVM target.
+        rules: A user's own rules (see :mod:`search_space.user_rules`): tried before ours on the workload's
+            own program; what they derive comes besides our sketches.
+
+    Returns:
+        The context.
+
+    Raises:
+        RulesRefused: If one of the user's rules fails.
+    """
     hardware = hardware_of(target)
     space = space_of(str(target.kind.name))
     constants = constants_ahead(workload, target)
@@ -75,6 +89,9 @@ def context_of(workload: Workload, target: Any) -> Context:
             tolerance_scale=rewrite.tolerance_scale,
             constants=constants,
         )
+    if rules:
+        own = workload_sketches(workload, hardware, (*rules, *space.rules), constants)
+        sketches += [s for s in own if is_users(s.name)]
     return Context(workload, target, hardware, {s.name: s for s in sketches})
 
 
@@ -83,17 +100,19 @@ def constants_ahead(workload: Workload, target: Any) -> tuple[int, ...]:
     return workload.constants if str(target.kind.name) == "llvm" else ()
 
 
-def prepare(program: str, target: str) -> Context:
+def prepare(program: str, target: str, rules: str = "") -> Context:
     """Read a workload and a target back from text and derive the sketches.
 
     Args:
         program: :meth:`search_space.workload.Workload.program`.
         target: :func:`search_space.hardware.target_text`.
+        rules: ``file.py:NAME`` of a user's own sketch rules, or empty.
 
     Returns:
         The context; the same text gives the same sketches.
     """
-    return context_of(workload_of(load_json(program), "workload"), tvm.target.Target(json.loads(target)))
+    workload = workload_of(load_json(program), "workload")
+    return context_of(workload, tvm.target.Target(json.loads(target)), load_rules(rules))
 
 
 def sketch_plan(sketch: Sketch, row: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tuner.frontends import Model, Operators, Program, load
 from tuner.frontends.relax_module import from_relax
 from tuner.measure.base import Measurer
 from tuner.measure.local import LocalMeasurer
+from tuner.measure.options import MeasureOptions
 from tuner.objective import Objective, objective_of
 from tuner.options import TuneOptions
 from tuner.session import Session, TuneResult
@@ -58,7 +59,7 @@ def tune(
     tasks = tasks_of_all(workloads, options.input_shapes)
     chosen = objective_of(objective) if callable(objective) else objective
     chosen = chosen or objective_of(options.objective)
-    with measurer_of(options.measure) as measurer:
+    with measurer_of(options.measure, options.rules) as measurer:
         return Session(tasks, resolved, options, measurer, listener, chosen).run()
 
 
@@ -139,14 +140,15 @@ def tasks_of_all(
     return merge(found)
 
 
-def measurer_of(where: str) -> Measurer:
-    """Make the measurer that an option names."""
+def measurer_of(where: str, rules: str = "") -> Measurer:
+    """Make the measurer that an option names; ``rules`` are a user's own sketch rules."""
+    options = MeasureOptions(rules=rules)
     if where == "local":
-        return LocalMeasurer()
+        return LocalMeasurer(options)
     if where.startswith("rpc://"):
         from tuner.measure.rpc.measurer import RpcMeasurer
 
-        return RpcMeasurer(where)
+        return RpcMeasurer(where, options)
     raise UserError(f"unknown measurer {where!r}: use local or rpc://host:port/key")
 
 

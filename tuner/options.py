@@ -31,6 +31,7 @@ class TuneOptions:
         resume: Whether measurements that the log already holds count.
         measure: Where candidates run: ``local`` or ``rpc://host:port/key``.
         input_shapes: Shapes for the inputs that a model leaves open.
+        rules: ``file.py:NAME`` of sketch rules of your own (docs/extending.md); empty for none.
     """
 
     trials: int | None = None
@@ -44,6 +45,7 @@ class TuneOptions:
     resume: bool = True
     measure: str = "local"
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    rules: str = ""
 
     def __post_init__(self) -> None:
         """Refuse values with which no run is possible."""

@@ -20,6 +20,7 @@ from records.store import Query, RecordStore
 from search_space.candidate import context_of
 from search_space.hardware import hardware_of, target_text
 from search_space.tvm_api import tvm
+from search_space.user_rules import RulesRefused, load_rules
 from tuner.errors import JobFailed, UserError
 from tuner.events import Listener, RunProgress, TaskProgress, ignore
 from tuner.measure.base import Measurer, MeasureResult, MeasureTask
@@ -199,7 +200,10 @@ class Session:
             self._record(run, result, "baseline", 0.0)
 
     def _make_run(self, index: int, task: Task) -> TaskRun:
-        context = context_of(task.workload, self._target)
+        try:
+            context = context_of(task.workload, self._target, load_rules(self._options.rules))
+        except RulesRefused as error:
+            raise UserError(f"--rules: {error}") from error
         rng = np.random.default_rng([self._options.seed, index])
         strategy: SearchStrategy
         if self._options.strategy == "random":

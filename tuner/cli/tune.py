@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     metavar="WHERE",
     help="Where candidates run: local, or rpc://host:port/key for remote devices.",
 )
+@click.option("--rules", default="", metavar="FILE.py:NAME", help="Your own sketch rules, tried before ours.")
 @click.option("--quiet", is_flag=True, help="No progress while it runs.")
 @with_input_shapes
 @with_json
@@ -83,6 +84,7 @@ def tune(
     strategy: str,
     resume: bool,
     measure: str,
+    rules: str,
     quiet: bool,
     input_shapes: tuple[tuple[str, tuple[int, ...]], ...],
     as_json: bool,
@@ -108,6 +110,7 @@ def tune(
         resume=resume,
         measure=measure,
         input_shapes=shapes_of(input_shapes),
+        rules=rules,
     )
     with only_json(as_json):
         result, display = _run(workloads, target, options, quiet)

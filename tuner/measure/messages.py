@@ -70,6 +70,7 @@ class OpenTask(msgspec.Struct, tag=True, frozen=True):
         is_positive: Whether inputs are drawn positive.
         remote: ``host:port/key`` of a tracker whose devices run the kernels; empty for this machine.
         linker: The compiler driver that links libraries for remote devices.
+        rules: ``file.py:NAME`` of a user's own sketch rules; empty for none.
     """
 
     program: str
@@ -82,6 +83,7 @@ class OpenTask(msgspec.Struct, tag=True, frozen=True):
     is_positive: bool
     remote: str = ""
     linker: str = ""
+    rules: str = ""
 
 
 class TaskReady(msgspec.Struct, tag=True, frozen=True):

@@ -173,7 +173,8 @@ def prepare_task(opened: m.OpenTask, reference_memory: int) -> TaskState:
     """
     module_name, _, function_name = opened.entry.partition(":")
     module = importlib.import_module(module_name)
-    context = getattr(module, function_name)(opened.program, opened.target)
+    own_rules = (opened.rules,) if opened.rules else ()
+    context = getattr(module, function_name)(opened.program, opened.target, *own_rules)
     workload = workload_from_program(opened.program, opened.name)
     arguments = Arguments.allocate(workload.args)
     arguments.fill("random", opened.seed, opened.is_positive)

@@ -102,6 +102,7 @@ class TaskTable:
             name=task.name,
             threads=task.threads,
             entry=options.entry,
+            rules=options.rules,
             memory_bytes=options.memory_bytes,
             seed=options.seed,
             is_positive=opened.is_positive,

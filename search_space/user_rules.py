@@ -1,0 +1,86 @@
+"""Sketch rules from a user's own file: loaded by path, tried before ours, never instead of ours."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from search_space.access import BlockInfo
+from search_space.generate import Rule, SketchState
+
+MARK = "user."
+"""Beginning of the word that a user's rule leaves in the names of its sketches."""
+
+
+class RulesRefused(ValueError):
+    """A file of rules cannot be used, or a rule failed; the message is one line."""
+
+
+@lru_cache(maxsize=16)
+def load_rules(place: str) -> tuple[Rule[Any], ...]:
+    """Load a user's sketch rules.
+
+    Args:
+        place: ``path/to/file.py:NAME``; NAME is a rule or a sequence of rules (see
+            :data:`search_space.generate.Rule`). Empty: no rules.
+
+    Returns:
+        The rules in the order given; their sketches have ``user.<function name>`` in their names.
+
+    Raises:
+        RulesRefused: If the file cannot be run or the name is not what it should be.
+    """
+    if not place:
+        return ()
+    path_text, _, name = place.rpartition(":")
+    path = Path(path_text)
+    if not path_text.endswith(".py") or not path.is_file() or not name:
+        raise RulesRefused(f"cannot read rules {place!r}: write FILE.py:NAME of a file that exists")
+    value = getattr(_module(path), name, None)
+    rules = tuple(value) if isinstance(value, Sequence) else (value,)
+    if value is None or not rules or not all(callable(rule) for rule in rules):
+        raise RulesRefused(f"{path_text} defines no rules {name!r}: it must be a function or functions")
+    return tuple(_marked(rule, path_text) for rule in rules)
+
+
+def is_users(sketch: str) -> bool:
+    """Report whether a sketch's name says that a user's rule took part."""
+    return MARK in sketch
+
+
+def _module(path: Path) -> Any:
+    name = f"tirtune_rules_{path.stem}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise RulesRefused(f"cannot read rules {str(path)!r}: not a Python file")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module  # dataclasses look their own module up
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        raise RulesRefused(f"{path}: importing it raised {type(error).__name__}: {_line(error)}") from error
+    return module
+
+
+def _marked(rule: Callable[..., Any], path: str) -> Rule[Any]:
+    name = getattr(rule, "__name__", type(rule).__name__)
+
+    def marked(state: SketchState[Any], block: BlockInfo) -> Sequence[SketchState[Any]]:
+        try:
+            derived = tuple(rule(state, block))
+            return tuple(replace(new, label=(*new.label, f"{MARK}{name}")) for new in derived)
+        except Exception as error:
+            raise RulesRefused(
+                f"{path}: rule {name} raised {type(error).__name__} on block {block.name}: {_line(error)}"
+            ) from error
+
+    return marked
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1] if str(error).strip() else "no message"
