@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -93,6 +93,22 @@ class BufferUse:
         """Whether every dimension is walked by one iterator of its own (or has extent one)."""
         walked = [s for s, e in zip(self.single, self.shape, strict=True) if e > 1]
         return -1 not in walked and len(set(walked)) == len(walked)
+
+    def reindexed(self, axes: tuple[Axis, ...]) -> BufferUse:
+        """Return how a copy is read that has one dimension for each iterator that the index uses."""
+        used = tuple(sorted(a for a in self.axes if axes[a].extent > 1))
+        identity = np.zeros((len(used), len(axes)))
+        identity[np.arange(len(used)), used] = 1
+        shape = tuple(axes[a].extent for a in used)
+        steps = np.array([float(a.group) for a in axes])
+        return replace(
+            self,
+            shape=shape,
+            coefficients=identity,
+            group_coefficients=identity * steps,
+            affine=True,
+            single=used,
+        )
 
     def last_coefficient(self, axis: int) -> float:
         """Return how far one step of an iterator moves in memory, in elements."""

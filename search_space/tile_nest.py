@@ -25,25 +25,54 @@ def access_of(
     Returns:
         The access; a packed operand has its panel dimensions appended.
     """
-    per_axis = axis_coefficients(tiling, use)
-    coefficients = per_axis.T[loops.axis].transpose(0, 2, 1) * loops.strides[:, None, :]
+    coefficients = _per_loop(tiling, use, loops)
     shape = np.broadcast_to(np.array(use.shape, dtype=np.float64), (len(loops.extents), len(use.shape)))
     if packed is not None:
-        inner = tuple(d for d, axis in enumerate(use.single) if axis >= 0 and _is_panel(tiling, use, d))
-        width = np.where(packed[:, None] > 0, tiles[:, list(inner)], 1.0)
+        panels = tiling.panel_use(use)
+        if panels is not use:
+            coefficients, shape = _either(
+                packed, (_per_loop(tiling, panels, loops), panels.shape), (coefficients, use.shape)
+            )
+        walked = [d for d, axis in enumerate(panels.single) if axis >= 0 and _is_panel(tiling, panels, d)]
+        width = np.where(packed[:, None] > 0, tiles[:, walked], 1.0)
+        inner = [d + shape.shape[1] - len(panels.shape) for d in walked]
         within = np.array([name in ("S3", "V") for name in loops.level])
         outer_part = coefficients.copy()
-        outer_part[:, list(inner), :] = np.where(
+        outer_part[:, inner, :] = np.where(
             (packed[:, None, None] > 0),
-            np.where(within, 0.0, coefficients[:, list(inner), :] / width[:, :, None]),
-            coefficients[:, list(inner), :],
+            np.where(within, 0.0, coefficients[:, inner, :] / width[:, :, None]),
+            coefficients[:, inner, :],
         )
-        inner_part = np.where((packed[:, None, None] > 0) & within, coefficients[:, list(inner), :], 0.0)
+        inner_part = np.where((packed[:, None, None] > 0) & within, coefficients[:, inner, :], 0.0)
         outer_shape = shape.copy()
-        outer_shape[:, list(inner)] = shape[:, list(inner)] / width
+        outer_shape[:, inner] = shape[:, inner] / width
         coefficients = np.concatenate([outer_part, inner_part], axis=1)
         shape = np.concatenate([outer_shape, width], axis=1)
     return Access(use.name, use.element_bytes, use.is_write, use.is_write, shape, coefficients)
+
+
+def _per_loop(tiling: Tiling, use: BufferUse, loops: TileLoops) -> Floats:
+    """Return [N, D, L]: the change of each index per iteration of each loop."""
+    found: Floats = axis_coefficients(tiling, use).T[loops.axis].transpose(0, 2, 1)
+    return found * loops.strides[:, None, :]
+
+
+def _either(
+    packed: Floats, panels: tuple[Floats, tuple[int, ...]], plain: tuple[Floats, tuple[int, ...]]
+) -> tuple[Floats, Floats]:
+    """Describe an operand by its panels' dimensions where it is packed, else by its own: [N, D, L], [N, D].
+
+    The description with fewer dimensions gets leading ones of extent one.
+    """
+    dims = max(len(panels[1]), len(plain[1]))
+    coefficients: list[Floats] = []
+    shapes: list[Floats] = []
+    for values, shape in (panels, plain):
+        missing = dims - len(shape)
+        coefficients.append(np.pad(values, ((0, 0), (missing, 0), (0, 0))))
+        shapes.append(np.array((1.0,) * missing + tuple(map(float, shape))))
+    chosen = packed[:, None] > 0
+    return np.where(chosen[..., None], *coefficients), np.where(chosen, *shapes)
 
 
 def _is_panel(tiling: Tiling, use: BufferUse, dimension: int) -> bool:
@@ -74,7 +103,8 @@ def compute_nest(tiling: Tiling, columns: Columns) -> LoopNest:
             if not use.is_write and use.position in tiling.packable
             else None
         )
-        accesses.append(access_of(tiling, use, loops, packed, panel_widths(tiling, use, columns)))
+        widths = panel_widths(tiling, tiling.panel_use(use), columns)
+        accesses.append(access_of(tiling, use, loops, packed, widths))
     broadcast = np.ones((columns.size, 1), dtype=bool)
     ones = np.ones(columns.size)
     return LoopNest(

@@ -37,6 +37,9 @@ MAX_VECTORS_PER_TILE = 8
 MAX_UNROLLED_STATEMENTS = 256
 MAX_UNROLLED_CONDITIONS = 48
 MAX_LOCAL_TILE_BYTES = 256 << 10
+MAX_PANEL_GROWTH = 1.6
+"""How much larger the panels of an operand may be than the operand: overlapping tiles repeat some of
+it, windows would repeat it once a tap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,10 @@ class Tiling:
         """Name of an operand's packing slot."""
         use = next(u for u in self.block.reads if u.position == position)
         return f"{self.block.name}.pack.{use.name}"
+
+    def panel_use(self, use: BufferUse) -> BufferUse:
+        """Return how an operand is read once it is packed (before its dimensions are cut into panels)."""
+        return use if _is_plain_operand(self.block, use) else use.reindexed(self.block.axes)
 
     @property
     def order_name(self) -> str:
@@ -342,19 +349,27 @@ def make_tiling(
             if axes[vector].extent % width == 0 and (width > 1 or not lanes):
                 lanes.append(width)
             width //= 2
-    spatial_iterators = {a.iterator for a in axes if a.kind == LoopKind.SPATIAL and a.extent > 1}
-    packable = tuple(
-        use.position
-        for use in block.reads
-        if use.position >= 0
-        and all(
-            block.axes[s].extent == e if s >= 0 else e == 1
-            for s, e in zip(use.single, use.shape, strict=True)
-        )
-        and len({s for s in use.single if s >= 0}) == sum(s >= 0 for s in use.single)
-        and any(s in spatial_iterators for s in use.single)
-        and prod(use.shape) > 1
-        and spatial_iterators - use.axes
-    )
+    packable = tuple(use.position for use in block.reads if _is_packable(block, use))
     constants = tuple(use.position for use in block.reads if use.name in weights)
     return Tiling(block, tuple(axes), vector, tuple(lanes), packable, hardware, is_fused, constants)
+
+
+def _is_packable(block: BlockInfo, use: BufferUse) -> bool:
+    """Report whether an operand may be packed: tiles share it, and few elements would be copied twice."""
+    spatial = {i for i in block.spatial if block.axes[i].extent > 1}
+    if use.position < 0 or prod(use.shape) == 1 or not use.axes & spatial or not spatial - use.axes:
+        return False
+    if _is_plain_operand(block, use):
+        return True
+    copied = prod(block.axes[a].extent for a in use.axes)
+    whole = all(block.axes[a].group == 1 for a in use.axes)
+    return use.affine and whole and copied <= MAX_PANEL_GROWTH * prod(use.shape)
+
+
+def _is_plain_operand(block: BlockInfo, use: BufferUse) -> bool:
+    """Report whether each dimension of an operand is walked whole by one iterator of its own."""
+    walked = [s for s in use.single if s >= 0]
+    whole = (
+        block.axes[s].extent == e if s >= 0 else e == 1 for s, e in zip(use.single, use.shape, strict=True)
+    )
+    return all(whole) and len(set(walked)) == len(walked)

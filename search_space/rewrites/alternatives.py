@@ -8,18 +8,25 @@ from typing import Any
 from search_space.rewrites.base import Rewrite
 from search_space.rewrites.contraction import Contraction, contraction_of
 from search_space.rewrites.fuse_rows import fuse_rows
-from search_space.rewrites.im2col import im2col, row_count
+from search_space.rewrites.im2col import im2col
+from search_space.rewrites.overlap import Cover, covers_of, label_of, overlap, plain_layout
 from search_space.rewrites.pad_axis import pad_stage
-from search_space.rewrites.program import Axis, NotLiftable, Program, Stage, lift
+from search_space.rewrites.program import NotLiftable, Program, Stage, lift
 from search_space.rewrites.softmax import softmax
 from search_space.rewrites.split_reduction import split_reduction
 from search_space.rewrites.transposed import decompose_by_phase
 from search_space.rewrites.winograd import MATRICES, winograd
 
-ROW_TILES = (4, 6, 8, 12, 14, 16)
-"""Register-tile heights that an extent should be a multiple of."""
-COLUMN_TILE = 16
-"""Lanes that a contiguous output axis should be a multiple of."""
+ROW_TILES = range(5, 15)
+"""Register-tile heights that keep enough multiply-adds in flight with 2 to 4 vectors a row."""
+COVER_TILES = (14, 12, 10, 9, 8, 7, 6)
+"""Heights for the tiles that cover an extent without such a divisor."""
+MAX_ROW_WASTE = 0.15
+"""Share of rows that covering an extent may repeat."""
+LANES = 16
+"""What a contiguous output axis should be a multiple of: vectors of 64 bytes of float32."""
+MAX_LANE_WASTE = 1.0
+"""Share of lanes that may be wasted; without covers or padding, odd extents use one lane of a vector."""
 MIN_WINOGRAD_CHANNELS = 16
 """Input or output channels below which Winograd's transforms are not offered."""
 MAX_SPLIT_OUTPUTS = 1 << 14
@@ -28,8 +35,8 @@ MIN_SPLIT_TERMS = 512
 """Shorter sums are not worth a second pass."""
 SPLITS = (2, 4)
 """Numbers of partial sums that are offered, where they divide."""
-SMALL = 4
-"""Extents up to this many iterations are unrolled whole and need no padding."""
+SMALL = 5
+"""Fewer lanes than this are left alone: most of a padded vector would be wasted."""
 
 
 def alternatives(func: Any) -> list[Rewrite]:
@@ -58,6 +65,7 @@ def alternatives(func: Any) -> list[Rewrite]:
         return [phases]
     found: list[Rewrite | None] = [*scaled, fuse_rows(program), im2col(program)]
     found += _winograd(program, contraction)
+    found += _covered(program, contraction)
     found += _padded(program, contraction)
     found += _split(program, stage)
     return [r for r in found if r is not None]
@@ -71,24 +79,49 @@ def _winograd(program: Program, contraction: Contraction) -> list[Rewrite | None
     return [winograd(program, edge) for edge in MATRICES]
 
 
-def _padded(program: Program, contraction: Contraction) -> list[Rewrite | None]:
+def _covered(program: Program, contraction: Contraction) -> list[Rewrite | None]:
+    """Overlapping tiles on the program itself, on fused rows and on patches."""
+    stage = contraction.stage
+    row = next((i for i, a in enumerate(stage.axes) if contraction.rows and a is contraction.rows[-1]), -1)
+    covers = choose_covers(stage.shape, row)
     found: list[Rewrite | None] = []
-    if not contraction.is_plain_product:
-        return found
-    fused = fuse_rows(program)
-    rows = contraction.rows[-1] if contraction.rows else None
-    grown: list[tuple[Axis, int]] = []
-    for axis in contraction.columns[-1:]:
-        if axis.extent > SMALL and axis.extent % COLUMN_TILE:
-            grown.append((axis, -(-axis.extent // COLUMN_TILE) * COLUMN_TILE))
-    if fused is None and rows is not None and (multiple := awkward(rows.extent)) is not None:
-        grown.append((rows, -(-rows.extent // multiple) * multiple))
-    if grown:
-        label = "-".join(f"{a.name}.{e}" for a, e in grown)
-        found.append(Rewrite(f"pad-{label}", pad_stage(program, contraction, grown), 1.0))
-    if (multiple := awkward(row_count(contraction))) is not None:
-        found += [fuse_rows(program, multiple), im2col(program, multiple)]
+    if covers:
+        label = label_of(plain_layout(stage), covers)
+        found.append(Rewrite(f"overlap-{label}", overlap(program, covers), 1.0))
+    return [*found, fuse_rows(program, choose_covers), im2col(program, choose_covers)]
+
+
+def choose_covers(shape: tuple[int, ...], row: int) -> dict[int, Cover]:
+    """Cover the lanes and the rows of a result where they have no good tile.
+
+    Args:
+        shape: Extents of the result; vectors run along the last one.
+        row: Position of the rows, or -1.
+
+    Returns:
+        Position to cover; empty where everything divides (or cannot be helped).
+    """
+    found: dict[int, Cover] = {}
+    last = len(shape) - 1
+    if shape[last] % LANES and (lanes := covers_of(shape[last], LANES, MAX_LANE_WASTE)):
+        found[last] = lanes[0]
+    if 0 <= row < last and shape[row] > max(ROW_TILES) and not any(shape[row] % t == 0 for t in ROW_TILES):
+        tiles = [c for t in COVER_TILES for c in covers_of(shape[row], t, MAX_ROW_WASTE)[:1]]
+        if tiles:
+            found[row] = min(tiles, key=lambda c: c.computed)
     return found
+
+
+def _padded(program: Program, contraction: Contraction) -> list[Rewrite | None]:
+    """Round the lanes up where they are fewer than a vector has: nothing could overlap."""
+    if not contraction.is_plain_product or not contraction.columns:
+        return []
+    axis = contraction.columns[-1]
+    padded = LANES // 2 if axis.extent <= LANES // 2 else LANES
+    if not SMALL <= axis.extent < padded or axis is not contraction.stage.axes[-1]:
+        return []
+    func = pad_stage(program, contraction, [(axis, padded)])
+    return [Rewrite(f"pad-{axis.name}.{padded}", func, 1.0)]
 
 
 def _split(program: Program, stage: Stage) -> list[Rewrite | None]:
@@ -98,14 +131,3 @@ def _split(program: Program, stage: Stage) -> list[Rewrite | None]:
     if outputs > MAX_SPLIT_OUTPUTS or terms < MIN_SPLIT_TERMS:
         return []
     return [split_reduction(program, parts) for parts in SPLITS]
-
-
-def awkward(extent: int) -> int | None:
-    """Return the multiple that wastes least where an extent has no register-tile height as a divisor.
-
-    Returns:
-        One of :data:`ROW_TILES`, or None where the extent is small or divides already.
-    """
-    if extent <= SMALL or any(extent % t == 0 for t in ROW_TILES if t > SMALL or extent < 16):
-        return None
-    return min((t for t in ROW_TILES if t > SMALL), key=lambda t: (-(-extent // t) * t, -t))

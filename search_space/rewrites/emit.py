@@ -22,12 +22,17 @@ class Layout:
         names: Axis names of the replacement.
         to_new: Index in the original to index in the replacement.
         to_old: The inverse; None if the replacement has elements that the original lacks.
+        is_exact: Whether ``to_old`` reaches every element once; else some elements are there twice.
+        uncovered: Index in the replacement to index in what it was before axes were covered by
+            overlapping tiles (see ``overlap``).
     """
 
     shape: tuple[int, ...]
     names: tuple[str, ...]
     to_new: Callable[[Index], Index]
     to_old: Callable[[Index], Index] | None
+    is_exact: bool = True
+    uncovered: Callable[[Index], Index] = tuple
 
 
 Builder = Callable[["Emitter"], tuple[Any, Layout | None]]
@@ -133,6 +138,12 @@ def emit(program: Program, builders: Sequence[tuple[Stage, Builder]]) -> Any:
     for position, param in enumerate(program.params):
         tensor, layout = emitter.made(param)
         if layout is not None and layout.to_old is not None:
+            if not layout.is_exact and any(s.buffer.same_as(param) for s, _ in builders):
+                # Sums are made apart: added up in place, what is there twice would count double.
+                sums = tensor
+                tensor = emitter.compute(
+                    layout.shape, lambda *i, t=sums: t(*i), f"{param.name}_result", layout.names
+                )
             moved.append((position, layout))
         elif layout is not None:
             shape = [int(e) for e in param.shape]

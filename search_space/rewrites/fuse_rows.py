@@ -10,7 +10,8 @@ after::
 
 Intermediate buffers become [M, C]; parameters keep their shape and are reached by division and
 remainder, which cancel when addresses are computed. Element-wise consumers run over the same axes.
-Nothing of an extent such as 7 or 49 is left: m has 49, 196 or 3136 iterations.
+Nothing of an extent such as 7 is left: m has 49, 196 or 3136 iterations, and what still has no good
+tile may be covered by overlapping ones (see ``overlap``).
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ from typing import Any
 
 from search_space.rewrites.base import Rewrite
 from search_space.rewrites.contraction import Contraction, contraction_of, without_copies
-from search_space.rewrites.emit import Emitter, Layout, combine, emit, guarded, reduce_axes
-from search_space.rewrites.program import Axis, Program, Stage, substitute
+from search_space.rewrites.emit import Emitter, Layout, combine, emit, reduce_axes
+from search_space.rewrites.overlap import Chooser, covered, label_of
+from search_space.rewrites.program import Axis, Program, Stage
 from search_space.tvm_api import tvm
 
 
-def fuse_rows(program: Program, multiple: int = 1) -> Rewrite | None:
+def fuse_rows(program: Program, choose: Chooser | None = None) -> Rewrite | None:
     """Fuse the longest run of row axes of the anchor.
 
     Args:
         program: The program.
-        multiple: The number of rows is rounded up to a multiple of this: the data is copied into
-            [rows, ...] with zeros below, the result is cropped by its consumer (or copied).
+        choose: Chooses covers of the fused result's axes.
 
     Returns:
-        The rewrite, or None if fewer than two axes can be fused.
+        The rewrite, or None if fewer than two axes can be fused or no cover is chosen.
     """
     stage = program.anchor()
     contraction = contraction_of(program, stage) if stage is not None else None
@@ -44,17 +45,13 @@ def fuse_rows(program: Program, multiple: int = 1) -> Rewrite | None:
     run = _longest_run(contraction) if contraction.is_plain_product else None
     if run is None:
         return None
-    first, last = run
-    layout = fused_layout(contraction.stage, first, last)
-    rows = layout.shape[first]
-    padded = -(-rows // multiple) * multiple
-    if padded == rows:
-        func = emit(program, [(contraction.stage, lambda e: _compute(e, contraction, layout))])
-        return Rewrite("rows", func, 1.0)
-    func = emit(
-        program, [(contraction.stage, lambda e: _compute_padded(e, contraction, layout, run, padded))]
-    )
-    return Rewrite(f"rows{padded}", func, 1.0)
+    fused = fused_layout(contraction.stage, *run)
+    covers = choose(fused.shape, run[0]) if choose is not None else {}
+    if choose is not None and not covers:
+        return None
+    layout = covered(fused, covers)
+    func = emit(program, [(contraction.stage, lambda e: _compute(e, contraction, layout))])
+    return Rewrite("-".join(("rows", *([label_of(fused, covers)] if covers else []))), func, 1.0)
 
 
 def fused_layout(stage: Stage, first: int, last: int) -> Layout:
@@ -134,39 +131,3 @@ def _compute(emitter: Emitter, contraction: Contraction, layout: Layout) -> tupl
         return combine("sum", emitter.convert(value, bound), reduction)
 
     return emitter.compute(layout.shape, body, stage.name, layout.names), layout
-
-
-def _compute_padded(
-    emitter: Emitter, contraction: Contraction, layout: Layout, run: tuple[int, int], padded: int
-) -> tuple[Any, Layout]:
-    stage, data = contraction.stage, contraction.data
-    first, last = run
-    fused = stage.axes[first : last + 1]
-    rows = layout.shape[first]
-    rest = [a for a in data.axes((*stage.axes, *stage.reduction)) if not any(a is f for f in fused)]
-
-    def copy(m: Any, *index: Any) -> Any:
-        bound = list(zip((a.var for a in fused), separated(m, [a.extent for a in fused]), strict=True))
-        bound += [(a.var, i) for a, i in zip(rest, index, strict=True)]
-        source = [substitute(i, bound) for i in data.indices]
-        return guarded([m < rows], emitter.read(data.buffer, source), data.dtype)
-
-    name = f"{data.buffer.name}_rows"
-    gathered = emitter.compute(
-        [padded, *(a.extent for a in rest)], copy, name, ["m", *(a.name for a in rest)]
-    )
-    reduction = reduce_axes(stage.reduction)
-    others = (*stage.axes[:first], *stage.axes[last + 1 :])
-
-    def body(*index: Any) -> Any:
-        bound = list(zip((a.var for a in others), (*index[:first], *index[first + 1 :]), strict=True))
-        bound += [(a.var, r.var) for a, r in zip(stage.reduction, reduction, strict=True)]
-        left = gathered(index[first], *(substitute(a.var, bound) for a in rest))
-        right = emitter.read(
-            contraction.weight.direct, [substitute(i, bound) for i in contraction.weight.direct_indices]
-        )
-        return combine("sum", contraction.product(left, right), reduction)
-
-    shape = (*layout.shape[:first], padded, *layout.shape[first + 1 :])
-    cropped = Layout(shape, layout.names, layout.to_new, None)
-    return emitter.compute(shape, body, stage.name, layout.names), cropped

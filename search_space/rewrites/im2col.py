@@ -11,8 +11,8 @@ after (rows m = (n, h, w); the borders' zeros are part of the copy)::
     for m, co, rh, rw, ci:  out[m // (H*W), ...] += patches[m, rh, rw, ci] * weight[rh, rw, ci, co]
 
 Where few channels make short innermost loops (3 in a first layer), rh, rw and ci are one reduction
-axis. Where the number of rows has no good tile, the patches are followed by rows of zeros. Where
-rows are innermost in the result (channels first), they are innermost in the patches too.
+axis. Where rows are innermost in the result (channels first), they are innermost in the patches too.
+Axes that have no good tile may be covered by overlapping ones (see ``overlap``).
 K. Chellapilla et al., *High performance convolutional neural networks* (2006).
 """
 
@@ -26,6 +26,7 @@ from search_space.rewrites.base import Rewrite
 from search_space.rewrites.contraction import Contraction, contraction_of
 from search_space.rewrites.emit import Emitter, Layout, combine, emit, guarded, reduce_axes
 from search_space.rewrites.fuse_rows import fused_layout, separated
+from search_space.rewrites.overlap import Chooser, covered, label_of
 from search_space.rewrites.padding import is_regular
 from search_space.rewrites.program import Axis, Program, substitute
 from search_space.tvm_api import te, tvm
@@ -36,15 +37,16 @@ MAX_PATCH_BYTES = 128 << 20
 """Patches larger than this are not offered."""
 
 
-def im2col(program: Program, multiple: int | None = None) -> Rewrite | None:
+def im2col(program: Program, choose: Chooser | None = None) -> Rewrite | None:
     """Rewrite a convolution as patches and a matrix product.
 
     Args:
         program: The program.
-        multiple: What the number of rows is rounded up to a multiple of, if anything.
+        choose: Chooses covers of the matrix product's axes.
 
     Returns:
-        The rewrite, or None if the anchor is no convolution or the patches would be too large.
+        The rewrite, or None if the anchor is no convolution, the patches would be too large or no cover
+        is chosen.
     """
     stage = program.anchor()
     contraction = contraction_of(program, stage) if stage is not None else None
@@ -60,22 +62,17 @@ def im2col(program: Program, multiple: int | None = None) -> Rewrite | None:
     if not contraction.windows or any(dims[d].divisor > 1 for d in contraction.windows):  # type: ignore[union-attr]
         return None
     run = _row_run(contraction)
-    layout = fused_layout(contraction.stage, *run)
-    rows = layout.shape[run[0]]
-    padded = -(-rows // (multiple or 1)) * (multiple or 1)
-    elements = prod(a.extent for a in (*contraction.rows, *contraction.stage.reduction)) // rows * padded
+    plain = fused_layout(contraction.stage, *run)
+    elements = prod(a.extent for a in (*contraction.rows, *contraction.stage.reduction))
     if elements * (tvm.DataType(contraction.data.dtype).bits // 8) > MAX_PATCH_BYTES:
         return None
-    func = emit(program, [(contraction.stage, lambda e: _compute(e, contraction, layout, run, padded))])
-    return Rewrite("im2col" if padded == rows else f"im2col{padded}", func, 1.0)
-
-
-def row_count(contraction: Contraction) -> int:
-    """Return how many rows the matrix product has."""
-    if not contraction.rows:
-        return 1
-    first, last = _row_run(contraction)
-    return prod(a.extent for a in contraction.stage.axes[first : last + 1])
+    covers = choose(plain.shape, run[0]) if choose is not None else {}
+    if choose is not None and not covers:
+        return None
+    layout = covered(plain, covers)
+    rows = plain.shape[run[0]]
+    func = emit(program, [(contraction.stage, lambda e: _compute(e, contraction, layout, run, rows))])
+    return Rewrite("-".join(("im2col", *([label_of(plain, covers)] if covers else []))), func, 1.0)
 
 
 def _row_run(contraction: Contraction) -> tuple[int, int]:
@@ -92,12 +89,11 @@ def _row_run(contraction: Contraction) -> tuple[int, int]:
 
 
 def _compute(
-    emitter: Emitter, contraction: Contraction, layout: Layout, run: tuple[int, int], padded: int
+    emitter: Emitter, contraction: Contraction, layout: Layout, run: tuple[int, int], rows: int
 ) -> tuple[Any, Layout]:
     stage, data, weight = contraction.stage, contraction.data, contraction.weight
     first, last = run
     fused = stage.axes[first : last + 1]
-    rows = layout.shape[first]
     others = [a for a in contraction.rows if not any(a is f for f in fused)]
     reduction = _in_weight_order(contraction)
     together = reduction[-1].extent < SHORT and len(reduction) > 1
@@ -116,12 +112,11 @@ def _compute(
         bound = [(a.var, i) for a, i in zip(others, head, strict=True)]
         bound += zip((a.var for a in fused), separated(m, [a.extent for a in fused]), strict=True)
         bound += reduction_index(inside)
-        conditions = [m < rows] if padded > rows else []
-        conditions += [substitute(c, bound) for c in data.conditions]
+        conditions = [substitute(c, bound) for c in data.conditions]
         source = [substitute(i, bound) for i in data.indices]
         return guarded(conditions, emitter.read(data.buffer, source), data.dtype)
 
-    body_shape = [*inner, padded] if rows_last else [padded, *inner]
+    body_shape = [*inner, rows] if rows_last else [rows, *inner]
     body_names = [*inner_names, "m"] if rows_last else ["m", *inner_names]
     patches = emitter.compute(
         [*(a.extent for a in others), *body_shape],
@@ -131,7 +126,8 @@ def _compute(
     )
     loops = [te.reduce_axis((0, inner[0]), name="k")] if together else reduce_axes(reduction)
 
-    def product(*index: Any) -> Any:
+    def product(*covered_index: Any) -> Any:
+        index = layout.uncovered(covered_index)
         free = (*stage.axes[:first], *stage.axes[last + 1 :])
         bound = list(zip((a.var for a in free), (*index[:first], *index[first + 1 :]), strict=True))
         position = tuple(loop.var for loop in loops)
@@ -142,9 +138,7 @@ def _compute(
         right = emitter.read(weight.direct, [substitute(i, bound) for i in weight.direct_indices])
         return combine("sum", contraction.product(left, right), loops)
 
-    shape = (*layout.shape[:first], padded, *layout.shape[first + 1 :])
-    exact = Layout(shape, layout.names, layout.to_new, layout.to_old if padded == rows else None)
-    return emitter.compute(shape, product, stage.name, layout.names), exact
+    return emitter.compute(layout.shape, product, stage.name, layout.names), layout
 
 
 def _in_weight_order(contraction: Contraction) -> list[Axis]:

@@ -52,7 +52,12 @@ class PackStep(PlainStep):
 
     @property
     def use(self) -> BufferUse:
-        """The operand."""
+        """The operand, as it is read from the panels."""
+        return self.tiling.panel_use(self.operand)
+
+    @property
+    def operand(self) -> BufferUse:
+        """The operand, as the block reads it."""
         return next(u for u in self.tiling.block.reads if u.position == self.position)
 
     def _panel_dimensions(self) -> tuple[int, ...]:
@@ -76,20 +81,31 @@ class PackStep(PlainStep):
         widths = self._widths(columns)
         outer, middle, inner = self._order()
         inner = [d for d in inner if widths[d] > 1]
-        copy = sch.cache_read(sch.get_sblock(self.tiling.block.name), self.position, "global")
+        block = sch.get_sblock(self.tiling.block.name)
+        if self.use is self.operand:
+            copy = sch.cache_read(block, self.position, "global")
+        else:
+            copy = sch.reindex(block, ("read", self.position))
         if self.producer is not None and int(columns.choice(f"{self.producer.name}.at")[0]) != ROOT:
             # Padded and packed in one pass.
             sch.compute_inline(sch.get_sblock(self.producer.name))
 
-        def panels(*index: Any) -> list[Any]:
+        iterators = list(sch.get(copy).iter_vars)
+        # A reindexed copy has iterators of extent one that ``use`` leaves out.
+        units = [i for i, v in enumerate(iterators) if int(v.dom.extent) == 1]
+        units = units if len(iterators) > len(self.use.shape) else []
+
+        def panels(*whole: Any) -> list[Any]:
+            index = [v for i, v in enumerate(whole) if i not in units]
             return (
-                [index[d] // widths[d] if widths[d] > 1 else index[d] for d in outer]
+                [whole[i] for i in units]
+                + [index[d] // widths[d] if widths[d] > 1 else index[d] for d in outer]
                 + [index[d] for d in middle]
                 + [index[d] % widths[d] for d in inner]
             )
 
-        dtype = str(sch.get(copy).iter_vars[0].var.ty)
-        index_map = tirx.IndexMap.from_func(panels, ndim=len(self.use.shape), index_dtype=dtype)
+        dtype = str(iterators[0].var.ty)
+        index_map = tirx.IndexMap.from_func(panels, ndim=len(iterators), index_dtype=dtype)
         # In this order: TVM simplifies the new buffer indices by the block's new iterators.
         sch.transform_block_layout(copy, index_map)
         sch.transform_layout(copy, ("write", 0), index_map, assume_injective_transform=True)
@@ -111,7 +127,8 @@ class PackStep(PlainStep):
         if where == PACKED_AT_ROOT:
             loops = list(sch.get_loops(copy))
             # The outer panels and all but one of the reduction loops are shared among the threads.
-            shared = loops[: max(1, len(outer) + max(0, len(middle) - 1))]
+            units = len(loops) - count - len(inner)
+            shared = loops[: units + max(1, len(outer) + max(0, len(middle) - 1))]
             fused = sch.fuse(*shared) if len(shared) > 1 else shared[0]
             if int(sch.get(fused).extent) > 1:
                 sch.parallel(fused)
@@ -124,23 +141,29 @@ class PackStep(PlainStep):
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe the copy; candidates that do not pack execute it zero times, as does a weight's copy."""
-        use = self.use
+        use, operand = self.use, self.operand
         widths = panel_widths(self.tiling, use, columns)
         outer, middle, _ = self._order()
         size = columns.size
         dims = len(use.shape)
         extents = np.ones((size, dims + len(outer)))
-        read = np.zeros((size, dims, dims + len(outer)))
+        read = np.zeros((size, len(operand.shape), dims + len(outer)))
         write = np.zeros((size, dims + len(outer), dims + len(outer)))
+
+        def moves(d: int) -> Floats:
+            """How the operand's own indices change along one dimension of the panels."""
+            axis = use.single[d]
+            return operand.coefficients[:, axis] if axis >= 0 else np.zeros(len(operand.shape))
+
         for position, d in enumerate([*outer, *middle]):
             panel = d in outer
             width = widths[:, d] if panel else np.ones(size)
             extents[:, position] = use.shape[d] / width
-            read[:, d, position] = width
+            read[:, :, position] = width[:, None] * moves(d)
             write[:, position, position] = 1
         for position, d in enumerate(outer, start=dims):
             extents[:, position] = widths[:, d]
-            read[:, d, position] = 1
+            read[:, :, position] = moves(d)
             write[:, position, position] = 1
         where = columns.choice(self.tiling.pack_name(self.position))
         last = np.zeros((size, dims + len(outer)), dtype=bool)
@@ -148,7 +171,7 @@ class PackStep(PlainStep):
         parallel = np.zeros_like(last)
         parallel[:, : max(1, len(outer) + max(0, len(middle) - 1))] = (where == PACKED_AT_ROOT)[:, None]
         executions, tasks = self._attached(columns, where, extents, widths)
-        shape: Floats = np.array(use.shape, dtype=np.float64)
+        shape: Floats = np.array(operand.shape, dtype=np.float64)
         return (
             LoopNest(
                 stage="pack",

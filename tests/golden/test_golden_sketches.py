@@ -26,6 +26,7 @@ CASES = (
     ("cbr:1,8,8,16,32,3,1,1", "fused"),
     ("grp:1,8,8,16,32,3,1,1", "tiled"),
     ("t2d:1,4,4,16,16,4,2,1", "tiled"),
+    ("gmm:1,127,100,29", "overlap-i.2x64-j.7x16-fused"),
     ("sfm:32,64", "rows"),
     ("sfm:32,64", "scaled-rows"),
     ("nrm:1,64,64", "factored"),

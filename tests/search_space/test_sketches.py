@@ -110,9 +110,18 @@ def test_bad_plans_are_refused(plan: dict, message: str) -> None:
         materialize(context("gmm:1,32,48,64"), plan)
 
 
-def test_awkward_extents_get_padded_programs() -> None:
-    names = list(context("gmm:1,127,509,121").sketches)
-    assert any(n.startswith("pad-") for n in names)
+def test_operands_of_overlapping_tiles_and_of_phases_can_be_packed() -> None:
+    for spec, name, operand in (
+        ("gmm:1,127,509,121", "overlap-i.2x64-j.2x256-fused", "batch_matmul.pack.right"),
+        ("t2d:1,4,4,16,16,4,2,1", "tiled", "phases.pack.weight"),
+    ):
+        sketch = context(spec).sketches[name]
+        assert operand in [s.name for s in sketch.space.slots]
+
+
+def test_windows_are_not_packed_where_that_would_repeat_them() -> None:
+    sketch = context("c2d:1,14,14,16,32,3,1,1").sketches["tiled"]
+    assert [s.name for s in sketch.space.slots if ".pack." in s.name] == ["conv2d.pack.weight"]
 
 
 def test_register_tiles_fit_the_register_file() -> None:
