@@ -59,7 +59,14 @@ def test_options_that_a_target_names_itself_are_kept() -> None:
     assert int(plain.attrs["num-cores"]) == 3
     own = ["-vectorize-slp:bool=1", "-enable-pre:bool=0"]
     kept = compile_target(tvm.target.Target({"kind": "llvm", "cl-opt": own}))
-    assert [str(o) for o in kept.attrs["cl-opt"]] == own
+    assert [str(o) for o in kept.attrs["cl-opt"]] == own + list(LLVM_OPTIONS[1:])
+
+
+def test_llvm_knows_every_option(capfd: pytest.CaptureFixture[str]) -> None:
+    build_timed(module(), resolve_target(None, 1))
+    assert "not an LLVM option" not in capfd.readouterr().err
+    build_timed(module(), tvm.target.Target({"kind": "llvm", "cl-opt": ["-no-such-option:bool=1"]}))
+    assert "not an LLVM option" in capfd.readouterr().err
 
 
 def test_an_exploding_unroll_is_refused_before_it_is_lowered() -> None:

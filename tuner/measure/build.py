@@ -8,13 +8,21 @@ from math import ceil
 from typing import Any
 
 from search_space.tvm_api import tirx, tvm
+from tuner.measure.lowering import cpu_pipeline
 
 PIPELINE = "tirtune"
 """Name under which :func:`register_pipeline` makes the pipeline known to ``tvm.compile``."""
 
-LLVM_OPTIONS = ("-vectorize-slp:bool=0",)
-"""LLVM's superword vectoriser is off: sketches say what is a vector. It gains nothing on tuned kernels and is
-up to four fifths of the compile time of unrolled ones: docs/measurement.md has the numbers."""
+LLVM_OPTIONS = (
+    "-vectorize-slp:bool=0",
+    "-scalar-evolution-max-cast-depth:uint=2",
+    "-disable-lsr:bool=1",
+    "-disable-post-ra:bool=1",
+)
+"""What LLVM leaves out, because it costs compile time and gains nothing on scheduled loops: superword
+vectorisation (sketches say what is a vector), proofs about deeply nested index sums, loop strength reduction
+(which splits addresses that fit an addressing mode), scheduling after register allocation (processors that
+reorder do that themselves). docs/measurement.md has the numbers."""
 
 STATEMENT_LIMIT = 20_000
 """Innermost statements after unrolling above which a candidate is refused; a compiled kernel of
@@ -64,7 +72,7 @@ def register_pipeline() -> str:
     whole model with exactly what was measured. It is TVM's own pipeline without the run-time checks of
     arguments: they take a quarter of the compile time of a kernel, and callers check arguments anyway.
     """
-    tvm.tirx.compilation_pipeline.register_tir_pipeline(PIPELINE, _pipeline)
+    tvm.tirx.compilation_pipeline.register_tir_pipeline(PIPELINE, cpu_pipeline)
     return PIPELINE
 
 
@@ -103,7 +111,7 @@ def build_timed(module: Any, target: Any, name: str = "main") -> Built:
     target = compile_target(target)
     began = time.process_time()
     lowered = tvm.tirx.transform.BindTarget(target.with_host(target))(module)
-    passes, finalise_host, _ = _pipeline()
+    passes, finalise_host, _ = cpu_pipeline()
     host = finalise_host()(passes(lowered))
     after_lower = time.process_time()
     library = tvm.get_global_func(f"target.build.{target.kind.name}")(host, target)
@@ -165,12 +173,3 @@ def predicted_statements(body: Any, copies: float = 1.0) -> float:
     if not children:
         return copies
     return sum(predicted_statements(child, copies) for child in children if child is not None)
-
-
-def _pipeline() -> tuple[Any, Any, Any]:
-    passes, finalise_host, finalise_device = tvm.tirx.get_tir_pipeline("s_tir")
-
-    def finalise_without_checks() -> Any:
-        return tvm.ir.transform.Sequential([tvm.tirx.transform.SkipAssert(), finalise_host()])
-
-    return passes, finalise_without_checks, finalise_device

@@ -1,0 +1,56 @@
+"""From scheduled TensorIR to what LLVM is given: TVM's passes that mean something on a CPU, in its order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from search_space.tvm_api import tirx, tvm
+
+
+def cpu_pipeline() -> tuple[Any, Any, Any]:
+    """Return TVM's lowering pipeline without what only costs time on a CPU.
+
+    Left out are the passes for GPUs and accelerators (thread bindings, shared memory, tensor cores), which
+    find nothing to do but walk every body; what LLVM does again on unrolled bodies (common subexpressions,
+    empty statements); and the run-time checks of arguments, which callers make.
+
+    Returns:
+        The pass over whole modules, and the factories of what finishes host and device functions.
+    """
+    s_tir, passes = tvm.s_tir.transform, tirx.transform
+    lower = tvm.ir.transform.Sequential(
+        [
+            s_tir.CanonicalizeLoop(),
+            s_tir.LowerInitBlock(),
+            s_tir.PlanAndUpdateBufferAllocationLocation(),
+            s_tir.ConvertBlocksToOpaque(),
+            s_tir.CompactBufferAllocation(),
+            s_tir.LowerMatchBuffer(),
+            s_tir.StmtSimplify(),
+            s_tir.AnnotateIrregularLoop(),
+            s_tir.LowerOpaqueBlock(),
+            passes.FlattenBuffer(),
+            passes.BF16ComputeLegalize(),
+            passes.NarrowDataType(32),
+            s_tir.LoopPartition(),
+            passes.VectorizeLoop(True),
+            passes.StorageRewrite(),
+            s_tir.HoistIfThenElse(),
+            passes.UnrollLoop(),
+            passes.StmtSimplify(),
+            s_tir.RewriteUnsafeSelect(),
+            passes.FP8ComputeLegalize(),
+            passes.AnnotateEntryFunc(),
+            passes.SplitHostDevice(),
+            passes.MakePackedAPI(),
+            passes.FP8StorageLegalize(),
+            passes.BF16StorageLegalize(),
+        ]
+    )
+
+    def finalise_host() -> Any:
+        return tvm.ir.transform.Sequential(
+            [passes.SkipAssert(), passes.LowerTVMBuiltin(), passes.LowerIntrin()]
+        )
+
+    return lower, finalise_host, tvm.tirx.get_tir_pipeline("s_tir")[2]
