@@ -35,21 +35,32 @@ class Deviation:
     message: str
 
 
-def tolerance(dtype: str, reduction: float) -> float:
+_NOISE_FACTOR = 8.0
+"""A right answer may be this many times as far from the untuned program as that moves by itself."""
+
+_MOST_NOISE = 1e-3
+"""No program is taken to be less exact than this, however chaotic it is."""
+
+
+def tolerance(dtype: str, reduction: float, noise: float = 0.0) -> float:
     """Return the relative error that a right answer may have.
 
     Args:
         dtype: TVM's name of the element type.
         reduction: Number of terms summed into one element.
+        noise: How far the untuned program's own answer moves with the last bits of its inputs
+            (``tuner.measure.references``).
 
     Returns:
-        0 for integers; else ``eps * (32 + 4 sqrt(K))``, relative to ``|x| + rms(x)``: a sum that cancels
-        has errors on the scale of its terms, and the root mean square of the output stands for that scale.
+        0 for integers; else ``eps * (32 + 4 sqrt(K)) + 8 noise``, relative to ``|x| + rms(x)``: a sum that
+        cancels has errors on the scale of its terms, and the root mean square of the output stands for that
+        scale; where that is not enough, the noise shows it.
     """
     bits = _EXACT_BITS.get(dtype)
     if bits is None:
         return 0.0 if not dtype.startswith("float8") else 0.25
-    return float(2.0 ** (1 - bits) * (_BASE_ULPS + _WALK_ULPS * sqrt(max(reduction, 1.0))))
+    rounding = 2.0 ** (1 - bits) * (_BASE_ULPS + _WALK_ULPS * sqrt(max(reduction, 1.0)))
+    return float(rounding + _NOISE_FACTOR * min(noise, _MOST_NOISE))
 
 
 def compare(

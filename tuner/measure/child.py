@@ -158,12 +158,14 @@ def _check(kernel: Kernel, sets: list[str], state: TaskState, tolerance_scale: f
             for spec, buffer, wanted in zip(arguments.specs, arguments.buffers, expected, strict=True):
                 buffer.poison() if spec.is_output else np.copyto(buffer.raw, wanted)
             kernel.call()
-        for spec, buffer, wanted in zip(arguments.specs, arguments.buffers, expected, strict=True):
+        noises = state.references.noise(input_set)
+        buffers = zip(arguments.specs, arguments.buffers, expected, noises, strict=True)
+        for spec, buffer, wanted, noise in buffers:
             if not spec.is_output:
                 if not np.array_equal(buffer.raw, wanted):
                     messages.append(f"changed input {spec.name}")
                 continue
-            limit = tolerance(spec.dtype, state.reduction) * tolerance_scale
+            limit = tolerance(spec.dtype, state.reduction, float(noise)) * tolerance_scale
             reference = wanted.view(buffer.array.dtype).reshape(buffer.shape)
             # Another algorithm (a rewrite with a scale) need not be exact on whole numbers.
             strictness = "random" if tolerance_scale > 1.0 and input_set == "integers" else input_set

@@ -1,4 +1,10 @@
-"""Input sets and reference outputs in memory that all processes of a task share."""
+"""Input sets and reference outputs in memory that all processes of a task share.
+
+With every output goes its *noise*: how far it moves when every floating-point input is changed by its last
+bit. That is small for sums of products, and large where a program subtracts nearly equal numbers, as a
+variance from a mean of squares does: there the untuned program is itself no more exact than that, and a
+candidate that rounds otherwise, even better, is not wrong.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +12,14 @@ import mmap
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from math import sqrt
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.measure.buffers import INPUT_SETS, Arguments, is_floating
+from search_space.workload import BufferSpec
+from tuner.measure.buffers import INPUT_SETS, Arguments, GuardedBuffer, is_floating
 from tuner.measure.messages import Referenced
 
 if TYPE_CHECKING:
@@ -31,8 +39,9 @@ class References:
 
     def __init__(self, descriptor: int, arguments: Arguments) -> None:
         self._descriptor = descriptor
-        self._set_bytes = sum(buffer.bytes for buffer in arguments.buffers)
-        self._total = max(1, self._set_bytes) * len(INPUT_SETS)
+        self._noise_bytes = 8 * len(arguments.buffers)
+        self._set_bytes = -(-sum(buffer.bytes for buffer in arguments.buffers) // 8) * 8 + self._noise_bytes
+        self._total = self._set_bytes * len(INPUT_SETS)
         if os.fstat(descriptor).st_size < self._total:
             os.ftruncate(descriptor, self._total)
         # mmap keeps a descriptor of its own: it must not be one that can be written to.
@@ -54,6 +63,11 @@ class References:
             found.append(self._raw[offset : offset + buffer.bytes])
             offset += buffer.bytes
         return found
+
+    def noise(self, input_set: str) -> NDArray[np.float64]:
+        """Return how inexact a right run is for every buffer in call order; 0 where that is not known."""
+        end = (INPUT_SETS.index(input_set) + 1) * self._set_bytes
+        return self._raw[end - self._noise_bytes : end].view(np.float64)
 
     def compute(self, call: Callable[[], None], state: TaskState, budget_seconds: float) -> Referenced:
         """Run the reference program on the input sets in turn and keep what it read and wrote.
@@ -85,4 +99,45 @@ class References:
                 if spec.is_output and input_set == "random" and is_floating(spec.dtype):
                     has_nan |= bool(np.isnan(buffer.array).any())
             done.append(input_set)
+            if spent + fastest <= budget_seconds and any(map(_is_nudged, arguments.specs)):
+                end = (index + 1) * self._set_bytes
+                writable[end - self._noise_bytes : end].view(np.float64)[:] = _noise(
+                    call, arguments, opened.seed
+                )
+                spent += fastest
         return Referenced(done, has_nan, fastest)
+
+
+def _is_nudged(spec: BufferSpec) -> bool:
+    return not spec.is_output and spec.dtype in ("float32", "float64")
+
+
+def _noise(call: Callable[[], None], arguments: Arguments, seed: int) -> list[float]:
+    before = [buffer.array.copy() if spec.is_output else None for spec, buffer in _pairs(arguments)]
+    generator = np.random.default_rng(seed)
+    for spec, buffer in _pairs(arguments):
+        if _is_nudged(spec):
+            towards = np.where(generator.integers(0, 2, buffer.shape, dtype=np.int8) > 0, np.inf, -np.inf)
+            np.nextafter(buffer.array, towards.astype(spec.dtype), out=buffer.array)
+    call()
+    return [
+        moved(buffer.array, old) if old is not None and is_floating(spec.dtype) else 0.0
+        for (spec, buffer), old in zip(_pairs(arguments), before, strict=True)
+    ]
+
+
+def _pairs(arguments: Arguments) -> list[tuple[BufferSpec, GuardedBuffer]]:
+    return list(zip(arguments.specs, arguments.buffers, strict=True))
+
+
+def moved(actual: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Return the largest change of a finite element, relative to ``|x| + rms(x)``."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        wanted = expected.astype(np.float64)
+        difference = np.abs(actual.astype(np.float64) - wanted)
+        finite = np.isfinite(difference)
+        magnitude = (
+            np.abs(wanted) + sqrt(float(np.mean(np.square(wanted), where=finite))) if finite.any() else 1.0
+        )
+        relative = difference / np.maximum(magnitude, np.finfo(np.float32).tiny)
+        return float(np.max(relative, where=finite, initial=0.0))

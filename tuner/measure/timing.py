@@ -21,7 +21,7 @@ _NARROW_ALONE = 0.03
 _NARROW_BESIDE = 0.01
 """Relative width at which a candidate is as good as equal to the incumbent: more runs decide nothing."""
 
-_LONG_WARM_UPS = 20
+_LONG_WARM_UPS = 5
 """A first run this many times longer than the warm-up is judged like a warm one."""
 
 
@@ -44,7 +44,7 @@ class RacePolicy:
 
     hopeless_ratio: float = 3.0
     slow_ratio: float = 1.5
-    warm_up_seconds: float = 0.002
+    warm_up_seconds: float = 0.008
     repeat_seconds: float = 0.001
     quick_repeats: int = 2
     block_repeats: int = 3
