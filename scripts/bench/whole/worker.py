@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scripts.bench.sides.base import Variant
 from scripts.bench.whole.sides import MODULES, read_feeds
 from scripts.bench.worker import main, time_call
+from tuner.placement import beside_workers
 
 TOLERANCE = 1e-3
 """Largest error over the largest element of the reference; Winograd's transforms cost some digits."""
@@ -69,7 +70,8 @@ class ModelWorker:
 
     def _turn(self, message: Mapping[str, Any]) -> dict[str, Any]:
         assert self._call is not None  # the parent gives turns to what was loaded
-        return {"seconds": time_call(self._call, message["warm_seconds"], message["seconds"])}
+        with beside_workers():
+            return {"seconds": time_call(self._call, message["warm_seconds"], message["seconds"])}
 
     def _profile(self, message: Mapping[str, Any]) -> dict[str, Any]:
         profile = getattr(self._side, "profile", None)
