@@ -133,6 +133,7 @@ class BlockInfo:
         is_output: Whether it writes a parameter of the function.
         producers: Names of the blocks it reads from.
         consumers: Names of the blocks that read what it writes.
+        body: The TensorIR block itself.
     """
 
     name: str
@@ -147,6 +148,7 @@ class BlockInfo:
     is_output: bool
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
+    body: Any = None
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -274,6 +276,7 @@ def _describe(
         is_output=any(name in params for name in written),
         producers=producers,
         consumers=consumers,
+        body=block,
     )
 
 

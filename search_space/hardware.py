@@ -59,6 +59,7 @@ class Hardware:
         l3_bytes: Last-level cache, all of it.
         line_bytes: Cache line.
         cores: Threads that kernels may use.
+        instruction_sets: LLVM's names of what code for it may use.
     """
 
     kind: ClassVar[str] = "cpu"
@@ -71,6 +72,7 @@ class Hardware:
     l3_bytes: int
     line_bytes: int
     cores: int
+    instruction_sets: tuple[str, ...] = ()
 
     def lanes(self, element_bytes: int) -> int:
         """Return how many elements of a size one vector register holds."""
@@ -193,6 +195,7 @@ def cpu_hardware(target: Any) -> Hardware:
         l3_bytes=level3,
         line_bytes=line,
         cores=int(export.get("num-cores", available_cores())),
+        instruction_sets=tuple(sorted(map(str, tvm.target.codegen.llvm_get_cpu_features(target)))),
     )
 
 

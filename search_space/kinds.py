@@ -12,6 +12,7 @@ from search_space.gpu import GPU_RULES, bind_untuned
 from search_space.numerics import vectorise_transcendentals
 from search_space.rewrites import alternatives
 from search_space.rewrites.base import Rewrite
+from search_space.tensorize.linking import link_intrinsics
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,12 @@ def _unchanged(module: Any) -> Any:
     return module
 
 
+def _finish_cpu(module: Any) -> Any:
+    return link_intrinsics(vectorise_transcendentals(module))
+
+
 SPACES: Mapping[str, Space] = {
-    "llvm": Space(CPU_RULES, alternatives, vectorise_transcendentals, _unchanged),
+    "llvm": Space(CPU_RULES, alternatives, _finish_cpu, _unchanged),
     "cuda": Space(GPU_RULES, alternatives, _unchanged, bind_untuned),
 }
 """Target kind to search space."""

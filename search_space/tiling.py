@@ -74,6 +74,11 @@ class Tiling:
         is_fused: Whether a consumer reads the tile: then it is laid out as the consumer reads it.
         hardware: Limits.
         constants: Read positions of the operands that are weights.
+        must_pack: Read positions of the operands that can only be read from panels.
+        group: How many steps of one reduction iterator a step of this tiling stands for: an intrinsic
+            takes them at once. Extents, shapes and coefficients along it count groups, and elements
+            are as large as a group.
+        group_iterator: Position of that block iterator, or -1.
     """
 
     block: BlockInfo
@@ -84,6 +89,9 @@ class Tiling:
     hardware: Hardware
     is_fused: bool = False
     constants: tuple[int, ...] = ()
+    must_pack: tuple[int, ...] = ()
+    group: int = 1
+    group_iterator: int = -1
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -113,6 +121,10 @@ class Tiling:
         """Return how an operand is read once it is packed (before its dimensions are cut into panels)."""
         return use if _is_plain_operand(self.block, use) else use.reindexed(self.block.axes)
 
+    def group_of(self, use: BufferUse, dimension: int) -> int:
+        """Return how many elements of an operand's dimension one step stands for."""
+        return self.group if 0 <= self.group_iterator == use.single[dimension] else 1
+
     @property
     def order_name(self) -> str:
         """Name of the slot that says which axis runs outermost within a task."""
@@ -138,10 +150,10 @@ class Tiling:
                     )
                 )
         found.append(choice(self.order_name, (0, 1)))
-        found.extend(
-            choice(self.pack_name(p), CONSTANT_PACK_PLACES if p in self.constants else PACK_PLACES)
-            for p in self.packable
-        )
+        for position in self.packable:
+            places = CONSTANT_PACK_PLACES if position in self.constants else PACK_PLACES
+            required = position in self.must_pack
+            found.append(choice(self.pack_name(position), places[1:] if required else places))
         return tuple(found)
 
     def _vector_slot(self, axis: int) -> Slot:

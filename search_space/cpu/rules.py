@@ -18,9 +18,11 @@ from search_space.rules.inline import is_injective
 from search_space.rules.packing import PackStep, PlacePanelsStep
 from search_space.rules.rfactor import FactorStep
 from search_space.rules.rows import RowsStep, row_axes
+from search_space.rules.tensorize import TensorizeStep, TensorTileStep, tensor_tilings
 from search_space.rules.tiling import FinishTileStep, TileStep, is_tileable
 from search_space.steps import Step
-from search_space.tiling import make_tiling
+from search_space.tensorize import Intrinsic
+from search_space.tiling import Tiling, make_tiling
 
 CpuState = SketchState[Hardware]
 
@@ -37,14 +39,14 @@ def tile_with_consumer(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
     wanted = [c for c in candidates if wants_tiling(c, state) and _covers(c, block)]
     if len(wanted) != 1:
         return ()
-    return (_tiled(state, wanted[0], block),)
+    return _tiled(state, wanted[0], block)
 
 
 def tile(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
     """Tile a reduction with reuse, or one whose outputs are contiguous in its input."""
     if not wants_tiling(block, state):
         return ()
-    return (_tiled(state, block, None),)
+    return _tiled(state, block, None)
 
 
 def rows(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
@@ -109,8 +111,24 @@ def _covers(producer: BlockInfo, consumer: BlockInfo) -> bool:
     return -1 not in used and walked == extents and not others and len(set(used)) == len(used)
 
 
-def _tiled(state: CpuState, block: BlockInfo, consumer: BlockInfo | None) -> CpuState:
-    tiling = make_tiling(block, state.hardware, consumer is not None, state.constants)
+def _tiled(state: CpuState, block: BlockInfo, consumer: BlockInfo | None) -> tuple[CpuState, ...]:
+    """One state for every intrinsic that can compute the block, and one for plain vectors."""
+    is_fused = consumer is not None
+    tensorised = tensor_tilings(block, state.hardware, is_fused, state.constants)
+    plain = make_tiling(block, state.hardware, is_fused, state.constants)
+    return (
+        *(_with_tiling(state, block, consumer, tiling, intrinsic) for tiling, intrinsic in tensorised),
+        _with_tiling(state, block, consumer, plain),
+    )
+
+
+def _with_tiling(
+    state: CpuState,
+    block: BlockInfo,
+    consumer: BlockInfo | None,
+    tiling: Tiling,
+    intrinsic: Intrinsic | None = None,
+) -> CpuState:
     names = [block.name]
     inputs: list[ComputeLocationStep] = []
     for name in block.producers:
@@ -130,12 +148,13 @@ def _tiled(state: CpuState, block: BlockInfo, consumer: BlockInfo | None) -> Cpu
     else:
         steps.append(FuseConsumerStep(tiling, consumer))
         names.append(consumer.name)
-    steps.append(TileStep(tiling))
+    steps.append(TileStep(tiling) if intrinsic is None else TensorTileStep(tiling))
     steps.append(AttachEpilogueStep(tiling, consumer))
     steps.append(PlacePanelsStep(packs))
     steps.extend(inputs)
-    steps.append(FinishTileStep(tiling))
-    return state.scheduled(names, steps, "tiled" if consumer is None else "fused")
+    steps.append(FinishTileStep(tiling) if intrinsic is None else TensorizeStep(tiling, intrinsic))
+    word = "tiled" if consumer is None else "fused"
+    return state.scheduled(names, steps, word if intrinsic is None else f"{word}.{intrinsic.name}")
 
 
 def _row_chain(state: CpuState, block: BlockInfo) -> set[str]:

@@ -134,4 +134,5 @@ class ComputeLocationStep(PlainStep):
                 below_block = below_task / tiles[i][:, 1]
                 covered = np.where(where == ROOT, covered, np.where(where == TASK, below_task, below_block))
             region += np.abs(source[:, axis.iterator])[None, :] * (covered - 1)[:, None]
-        return np.minimum(region, np.array(use.shape, dtype=np.float64)[None, :])
+        whole = np.minimum(region, np.array(use.shape, dtype=np.float64)[None, :])
+        return whole * np.array([tiling.group_of(use, d) for d in range(len(use.shape))], dtype=np.float64)

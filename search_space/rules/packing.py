@@ -81,6 +81,9 @@ class PackStep(PlainStep):
         widths = self._widths(columns)
         outer, middle, inner = self._order()
         inner = [d for d in inner if widths[d] > 1]
+        groups = [self.tiling.group_of(self.use, d) for d in range(len(self.use.shape))]
+        if max(groups) > 1:  # the lanes of an intrinsic lie side by side
+            inner.sort(key=lambda d: self.use.single[d] == self.tiling.axes[self.tiling.vector].iterator)
         block = sch.get_sblock(self.tiling.block.name)
         if self.use is self.operand:
             copy = sch.cache_read(block, self.position, "global")
@@ -100,8 +103,9 @@ class PackStep(PlainStep):
             return (
                 [whole[i] for i in units]
                 + [index[d] // widths[d] if widths[d] > 1 else index[d] for d in outer]
-                + [index[d] for d in middle]
+                + [index[d] // groups[d] if groups[d] > 1 else index[d] for d in middle]
                 + [index[d] % widths[d] for d in inner]
+                + [index[d] % groups[d] for d in middle if groups[d] > 1]
             )
 
         dtype = str(iterators[0].var.ty)
@@ -124,10 +128,11 @@ class PackStep(PlainStep):
         outer, middle, inner = self._order()
         count = len(outer) + len(middle)
         inner = [d for d in inner if self._widths(columns)[d] > 1]
+        grouped = any(self.tiling.group_of(self.use, d) > 1 for d in middle)
         if where == PACKED_AT_ROOT:
             loops = list(sch.get_loops(copy))
             # The outer panels and all but one of the reduction loops are shared among the threads.
-            units = len(loops) - count - len(inner)
+            units = len(loops) - count - len(inner) - grouped
             shared = loops[: units + max(1, len(outer) + max(0, len(middle) - 1))]
             fused = sch.fuse(*shared) if len(shared) > 1 else shared[0]
             if int(sch.get(fused).extent) > 1:
@@ -135,9 +140,20 @@ class PackStep(PlainStep):
         else:
             levels = memory.loops[self.tiling.block.name]
             sch.compute_at(copy, attach_loop(self.tiling, levels, columns, where), preserve_unit_loops=True)
-        if inner:
+        if grouped:
+            self._vectorise_groups(sch, copy)
+        elif inner:
             lanes = self.tiling.hardware.lanes(self.use.element_bytes)
             vector_annotate(sch, list(sch.get_loops(copy))[-1:], lanes, unroll=count > 0)
+
+    def _vectorise_groups(self, sch: Schedule, copy: Any) -> None:
+        """Move whole groups where they lie together, else interleave the rows that they come from."""
+        *_, group = sch.get_loops(copy)
+        if self.tiling.group_of(self.operand, len(self.operand.shape) - 1) > 1:
+            sch.vectorize(group)
+            return
+        # LLVM makes shuffles of neighbouring stores: each panel row is a loop over lanes around a group.
+        sch.unroll(group)
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe the copy; candidates that do not pack execute it zero times, as does a weight's copy."""

@@ -49,7 +49,7 @@ class TileStep(PlainStep):
         """Split and reorder; leave the loops of each level in ``memory``."""
         tiling = self.tiling
         block = sch.get_sblock(tiling.block.name)
-        loops = _axis_loops(sch, tiling, block)
+        loops, group = _axis_loops(sch, tiling, block)
         parts: dict[int, list[object]] = {}
         for i, _ in enumerate(tiling.axes):
             factors = [int(f) for f in columns.tile(tiling.tile_name(i))[0]]
@@ -71,7 +71,9 @@ class TileStep(PlainStep):
         # An unblocked reduction starts below S2, so that its accumulators never leave registers.
         blocked = float(tiling.reduction_blocks(columns)[0]) > 1
         middle = ("R0", "S2") if blocked else ("S2", "R0")
-        sch.reorder(*(loop for name in ("S0", "S1", *middle, "R1", "R2", "S3", "V") for loop in levels[name]))
+        levels["G"] = group
+        order = ("S0", "S1", *middle, "R1", "R2", "S3", "V", "G")
+        sch.reorder(*(loop for name in order for loop in levels[name]))
         tasks = int(np.prod([columns.tile(tiling.tile_name(i))[0, 0] for i in spatial]))
         outer = sch.fuse(*levels["S0"]) if len(levels["S0"]) > 1 else levels["S0"][0]
         levels["S0"] = [outer]
@@ -100,10 +102,16 @@ class FinishTileStep(PlainStep):
             sch.decompose_reduction(sch.get_sblock(tiling.block.name), levels["R0"][0])
 
 
-def _axis_loops(sch: Schedule, tiling: Tiling, block: object) -> list[object]:
-    """Return one loop per axis, splitting grouped iterators in two."""
+def _axis_loops(sch: Schedule, tiling: Tiling, block: object) -> tuple[list[object], list[object]]:
+    """Return one loop per axis, grouped iterators split in two, and the loop of an intrinsic's group."""
     plain = list(sch.get_loops(block))
     found: list[object] = []
+    group: list[object] = []
+    if tiling.group > 1:
+        plain[tiling.group_iterator], inner = sch.split(
+            plain[tiling.group_iterator], [None, tiling.group], preserve_unit_iters=True
+        )
+        group.append(inner)
     for axis in tiling.axes:
         if axis.outer_group:
             outer, inner = sch.split(plain[axis.iterator], [axis.extent, None], preserve_unit_iters=True)
@@ -111,7 +119,7 @@ def _axis_loops(sch: Schedule, tiling: Tiling, block: object) -> list[object]:
             found.append(outer)
         else:
             found.append(plain[axis.iterator])
-    return found
+    return found, group
 
 
 def is_tileable(tiling: Tiling) -> bool:

@@ -74,6 +74,16 @@ def intrinsic_named(name: str) -> Intrinsic:
     return known[name]
 
 
+def with_llvm() -> tuple[Intrinsic, ...]:
+    """Return the registered intrinsics that bring LLVM code along."""
+    return tuple(i for i in (*_added.values(), *_shipped().values()) if i.llvm)
+
+
+def ensure_registered() -> None:
+    """Make the shipped intrinsics known to TVM, so that traces which name them can be replayed."""
+    _shipped()
+
+
 @cache
 def _shipped() -> dict[str, Intrinsic]:
     return {entry[0]: _make(*entry) for entry in x86_intrinsics()}
