@@ -15,6 +15,7 @@ from records.store import LogView
 from records.trace_check import check_program, check_trace
 from search_space import tvm_api
 from search_space.candidate import finish_module, untuned_module
+from search_space.tensorize.registry import ensure_registered
 from search_space.workload import Workload, workload_from_program
 
 
@@ -124,6 +125,7 @@ def replay(module: Any, trace: Any) -> Any:
     Raises:
         tvm.error.TVMError: If an instruction does not fit.
     """
+    ensure_registered(trace)
     schedule = tvm_api.Schedule(module)
     tvm_api.Trace.apply_json_to_schedule(trace, schedule)
     return schedule.mod

@@ -13,6 +13,7 @@ from search_space.generate import Rule, generate, workload_sketches
 from search_space.hardware import Machine, hardware_of
 from search_space.kinds import space_of
 from search_space.sketch import Sketch
+from search_space.tensorize.registry import ensure_registered
 from search_space.tvm_api import IRModule, Schedule, Trace, load_json, save_json, tvm
 from search_space.user_rules import is_users, load_rules
 from search_space.workload import Workload, workload_of
@@ -152,6 +153,7 @@ def materialize(context: Context, plan: Plan) -> Materialized:
         # The module must stay referenced: TVM changes a module that nobody else holds in place.
         module = _module(func)
         sch = Schedule(module, debug_mask="none", error_render_level="fast")
+        ensure_registered(plan["trace"])
         Trace.apply_json_to_schedule(plan["trace"], sch)
         return Materialized(
             finish_module(sch.mod, target_kind), trace_text(sch.trace), None if base is None else str(base)

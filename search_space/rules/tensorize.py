@@ -88,7 +88,9 @@ def tensor_tilings(
     candidates = available(hardware.instruction_sets, dtypes) if block.body is not None else ()
     pattern = pattern_of_block(block.body) if candidates else None
     found: list[tuple[Tiling, Intrinsic]] = []
-    for intrinsic in candidates if pattern is not None else ():
+    if pattern is None:
+        return []
+    for intrinsic in candidates:
         for mapping in matches(intrinsic, pattern):
             tiling = _tiling(block, hardware, is_fused, weights, mapping)
             if tiling is not None:

@@ -79,9 +79,14 @@ def with_llvm() -> tuple[Intrinsic, ...]:
     return tuple(i for i in (*_added.values(), *_shipped().values()) if i.llvm)
 
 
-def ensure_registered() -> None:
-    """Make the shipped intrinsics known to TVM, so that traces which name them can be replayed."""
-    _shipped()
+def ensure_registered(trace: Any) -> None:
+    """Make the shipped intrinsics known to TVM if a trace names intrinsics.
+
+    Args:
+        trace: The decoded JSON of a trace that is about to be replayed.
+    """
+    if any(instruction[0] == "Tensorize" for instruction in trace[0]):
+        _shipped()
 
 
 @cache
