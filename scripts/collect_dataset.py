@@ -1,17 +1,22 @@
 """Measure schedules of many workloads on this machine: the data that pre-trained weights come from.
 
-    python -m scripts.collect_dataset OUT.npz --minutes 20 [--per-workload 96] [--seed 0]
+    python -m scripts.collect_dataset DIRECTORY --minutes 40 [--per-workload 64] [--seed 0]
 
-Workloads are drawn at random for every operator, never a shape of the benchmark suite. Of each, half
-of the candidates are uniform and half come from the search under the model that learns along the
-way, because a model must rank what a search proposes. The file is written after every workload (see
-``scripts/train_pretrained.py`` for its arrays), so the run may be stopped at any time.
+Workload number i of a seed is always the same; shapes of the benchmark suites are never drawn. Of each
+workload, half of the candidates are uniform and half come from the search under a model that starts
+from the draft and learns along the way, because a model must rank what a search proposes. There is
+one file a workload (see ``scripts/train_pretrained.py`` for its arrays), rewritten after every batch,
+so that the run may be interrupted at any moment; the same command goes on with the workloads that have
+no file yet.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -19,20 +24,24 @@ import numpy as np
 
 from cost_models.features import COLUMNS, FEATURE_VERSION, describe
 from scripts.bench.problems import SUITES
-from search_space.candidate import Context, context_of, sketch_plan
-from search_space.hardware import hardware_of, resolve_target, target_text
+from search_space.candidate import Context, context_of
+from search_space.hardware import Hardware, hardware_of, resolve_target, target_text
 from tuner.errors import JobFailed
-from tuner.measure.base import MeasureTask
+from tuner.measure.base import Measurer, MeasureTask
 from tuner.measure.local import LocalMeasurer
 from tuner.models import RunModel
-from tuner.search import EvolutionarySearch, RandomSearch, Scorer
+from tuner.search import EvolutionarySearch, Proposal, RandomSearch, Scorer
 from tuner.workloads import named_workload
 
 CHANNELS = (8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384)
 EXTENTS = (7, 9, 10, 12, 14, 15, 18, 20, 24, 28, 30, 32, 36, 40, 48, 56, 60, 64)
 MATRIX = (24, 48, 64, 96, 100, 144, 160, 192, 197, 224, 256, 300, 320, 384, 400, 480, 576, 640, 700, 768, 896)
-OPERATORS = ("gmm", "c2d", "c1d", "c3d", "grp", "dil", "dep", "t2d", "cap", "nrm", "sfm", "cbr", "tbg")
-MAX_FLOPS = 1.5e9
+OPERATORS = (
+    *("gmm", "c2d", "dep", "cbr", "c1d", "sfm", "t2d", "grp", "tbg", "dil", "mm", "nrm", "c3d", "cap"),
+    "layernorm",
+)
+MAX_FLOPS = 1.2e9
+BATCH = 16
 
 
 def draw(operator: str, rng: np.random.Generator) -> str:
@@ -47,6 +56,8 @@ def draw(operator: str, rng: np.random.Generator) -> str:
     size, ci, co = pick(EXTENTS), pick(CHANNELS), pick(CHANNELS)
     if operator == "gmm":
         return f"gmm:{pick((1, 1, 1, 4))},{pick(MATRIX)},{pick(MATRIX)},{pick(MATRIX)}"
+    if operator == "mm":
+        return f"mm:{pick(MATRIX)},{pick(MATRIX)},{pick(MATRIX)}"
     if operator == "c1d":
         return f"c1d:1,{4 * size},{ci},{co},{kernel},{stride},{pad}"
     if operator in ("c2d", "cbr"):
@@ -56,7 +67,7 @@ def draw(operator: str, rng: np.random.Generator) -> str:
     if operator == "grp":
         groups = pick((2, 4, 8))
         inputs, outputs = groups * pick((8, 12, 16, 24)), groups * pick((8, 16, 24, 32))
-        return f"grp:1,{size},{size},{inputs},{outputs},3,{stride},1"
+        return f"grp:1,{size},{size},{inputs},{outputs},3,{stride},1,1,{groups}"
     if operator == "dil":
         return f"dil:1,{size},{size},{ci},{co},3,1,2"
     if operator == "dep":
@@ -67,118 +78,134 @@ def draw(operator: str, rng: np.random.Generator) -> str:
         side = pick((6, 8, 10, 12, 14))
         return f"cap:1,{side},{side},{pick((4, 8, 16, 24))},{pick((8, 16, 24, 32))},3,{stride},1,4"
     if operator == "nrm":
-        return f"nrm:1,{pick(MATRIX)},{pick(MATRIX)}"
-    if operator == "sfm":
-        return f"sfm:{pick(MATRIX)},{pick(MATRIX)}"
-    return f"tbg:1,{pick((48, 64, 96, 128, 160))},{pick((4, 8, 12))},{pick((32, 48, 64, 96))}"
+        return f"nrm:{pick((1, 1, 4, 16))},{pick(MATRIX)},{pick(MATRIX)}"
+    if operator in ("sfm", "layernorm"):
+        return f"{operator}:{pick(MATRIX)},{pick(MATRIX)}"
+    if operator == "tbg":
+        return f"tbg:1,{pick((48, 64, 96, 128, 160))},{pick((4, 8, 12))},{pick((32, 48, 64, 96))}"
+    raise click.UsageError(f"unknown operator {operator!r}: use some of {', '.join(OPERATORS)}")
 
 
-def measured(
-    context: Context, measurer: LocalMeasurer, model: RunModel, group: int, count: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Measure candidates of one workload.
+def workloads(operators: Sequence[str], seed: int) -> Iterator[tuple[int, str]]:
+    """Yield numbered workloads without end, operators in turn; none is of a benchmark, none comes twice."""
+    known = {text for texts in SUITES.values() for text in texts}
+    for index in itertools.count():
+        operator = operators[index % len(operators)]
+        for attempt in range(100):
+            spec = draw(operator, np.random.default_rng([seed, index, attempt]))
+            if spec not in known and named_workload(spec).flops <= MAX_FLOPS:
+                known.add(spec)
+                yield index, spec
+                break
 
-    Returns:
-        Features [N, F], draft seconds [N] and measured seconds [N] (``nan`` for failures).
-    """
-    rng = np.random.default_rng([seed, group])
-    scorer = Scorer(context.hardware, model, group)
-    evolution = EvolutionarySearch(context.sketches, scorer, rng)
+
+@dataclass(slots=True)
+class Rows:
+    """What was measured of one workload so far."""
+
+    features: list[np.ndarray] = field(default_factory=list)
+    draft_seconds: list[float] = field(default_factory=list)
+    measured_seconds: list[float] = field(default_factory=list)
+    plans: list[str] = field(default_factory=list)
+
+    def add(self, context: Context, proposal: Proposal, seconds: float | None) -> None:
+        """Remember one candidate; ``None`` for a failure."""
+        sketch = context.sketches[proposal.sketch]
+        features, draft = describe(sketch.nests(proposal.row[None]), context.hardware)
+        self.features.append(features[0])
+        self.draft_seconds.append(float(draft[0]))
+        self.measured_seconds.append(float("nan") if seconds is None else seconds)
+        self.plans.append(json.dumps(proposal.plan))
+
+    def write(self, path: Path, spec: str, hardware: Hardware) -> None:
+        """Replace a file at once, so that it is whole whenever the run is interrupted."""
+        scratch = path.with_suffix(".part")
+        with scratch.open("wb") as file:
+            np.savez_compressed(
+                file,
+                features=np.array(self.features, np.float32),
+                draft_seconds=np.array(self.draft_seconds),
+                measured_seconds=np.array(self.measured_seconds),
+                plans=np.array(self.plans),
+                groups=np.zeros(len(self.plans), np.int64),
+                workloads=np.array([spec]),
+                operators=np.array([spec.split(":")[0]]),
+                columns=np.array([column.name for column in COLUMNS]),
+                feature_version=np.array(FEATURE_VERSION),
+                hardware=np.array(json.dumps(hardware.to_dict())),
+            )
+        scratch.replace(path)
+
+
+def collect(context: Context, measurer: Measurer, count: int, seed: int) -> Iterator[Rows]:
+    """Measure candidates of one opened workload; yield all rows so far after every batch."""
+    rng = np.random.default_rng(seed)
+    model = RunModel(context.hardware, seed, disable=("pretrained",))
+    guided = EvolutionarySearch(context.sketches, Scorer(context.hardware, model, 0), rng)
     uniform = RandomSearch(context.sketches, rng)
-    features, drafts, seconds = [], [], []
-    best = float("inf")
-    key = context.workload.key
-    for turn in range(-(-count // 16)):
-        strategy = uniform if turn % 2 == 0 else evolution
-        proposals = strategy.propose(16)
-        if not proposals:
-            break
-        plans = [sketch_plan(context.sketches[p.sketch], p.row) for p in proposals]
-        results = measurer.measure(key, plans, best if np.isfinite(best) else None)
-        for proposal, result in zip(proposals, results, strict=True):
-            taken = result.seconds
-            if taken is None and result.failure is not None and result.failure.is_censored:
-                continue  # only a lower bound is known
-            sketch = context.sketches[proposal.sketch]
-            row = proposal.row[None]
-            x, draft = describe(sketch.nests(row), context.hardware)
-            features.append(x[0])
-            drafts.append(float(draft[0]))
-            seconds.append(float("nan") if taken is None else taken)
-            best = min(best, taken or best)
-            for strategy in (uniform, evolution):
-                strategy.observe(proposal.sketch, row, [taken])
+    rows = Rows()
+    best: float | None = None
+    for turn in range(-(-count // BATCH)):
         model.refit()
-    return np.array(features, np.float32), np.array(drafts), np.array(seconds)
+        proposals = (uniform if turn % 2 == 0 else guided).propose(min(BATCH, count - turn * BATCH))
+        if not proposals:
+            return
+        results = measurer.measure(context.workload.key, [p.plan for p in proposals], best)
+        for proposal, result in zip(proposals, results, strict=True):
+            seconds = result.seconds
+            if seconds is None and result.failure is not None and result.failure.is_censored:
+                continue  # only a lower bound is known
+            rows.add(context, proposal, seconds)
+            best = min(best or float("inf"), seconds) if seconds is not None else best
+            for strategy in (uniform, guided):
+                strategy.observe(proposal.sketch, proposal.row[None], [seconds])
+        yield rows
 
 
 @click.command()
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--minutes", default=20.0, show_default=True)
-@click.option("--per-workload", default=96, show_default=True)
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--minutes", default=40.0, show_default=True)
+@click.option("--per-workload", default=64, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--operators", default=",".join(OPERATORS), show_default=True)
-def main(out: Path, minutes: float, per_workload: int, seed: int, operators: str) -> None:
-    """Collect until the time is up."""
-    started = time.monotonic()
+@click.option("--workloads", "most", type=int, help="Stop after this many workloads of the seed.")
+def main(
+    directory: Path, minutes: float, per_workload: int, seed: int, operators: str, most: int | None
+) -> None:
+    """Measure until the time is up; what DIRECTORY holds already is kept and not measured again."""
+    deadline = time.monotonic() + 60 * minutes
+    directory.mkdir(parents=True, exist_ok=True)
     target = resolve_target()
     hardware = hardware_of(target)
-    rng = np.random.default_rng(seed)
-    chosen = operators.split(",")
-    names: list[str] = []
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    model = RunModel(hardware, seed)
     with LocalMeasurer() as measurer:
-        while time.monotonic() - started < 60 * minutes:
-            spec = draw(chosen[len(names) % len(chosen)], rng)
-            if spec in _suite() or spec in names:
+        for index, spec in itertools.islice(workloads(operators.split(","), seed), most):
+            path = directory / f"{seed}-{index:03d}-{spec.split(':')[0]}.npz"
+            if path.exists():
                 continue
-            workload = named_workload(spec)
-            if workload.flops > MAX_FLOPS:
-                continue
-            context = context_of(workload, target)
+            if time.monotonic() > deadline:
+                break
+            context = context_of(named_workload(spec), target)
+            key = context.workload.key
+            rows = Rows()
             try:
-                task = MeasureTask(
-                    workload.key, workload.program(), target_text(target), spec, hardware.cores
-                )
-                measurer.open(task)
-                part = measured(context, measurer, model, len(names), per_workload, seed)
+                program = context.workload.program()
+                measurer.open(MeasureTask(key, program, target_text(target), spec, hardware.cores))
+                for rows in collect(context, measurer, per_workload, seed + index):
+                    rows.write(path, spec, hardware)
+                    if time.monotonic() > deadline:
+                        break
             except JobFailed as error:
                 click.echo(f"{spec}: {error}", err=True)
-                continue
-            if not len(part[0]):
-                continue
-            names.append(spec)
-            parts.append(part)
-            _write(out, names, parts, hardware)
-            good = part[2][~np.isnan(part[2])]
-            rate = workload.flops / good.min() / 1e9 if len(good) else 0.0
             click.echo(
-                f"{time.monotonic() - started:6.0f} s  {spec}: {len(part[0])} rows, "
-                f"{int(np.isnan(part[2]).sum())} failed, best {rate:.1f} GFLOP/s",
-                err=True,
+                f"{(deadline - time.monotonic()) / 60:5.1f} min left  {spec}: {_words(rows)}", err=True
             )
 
 
-def _suite() -> set[str]:
-    """Return every shape that a benchmark uses."""
-    return {text for texts in SUITES.values() for text in texts}
-
-
-def _write(out: Path, names: list[str], parts: list[tuple[np.ndarray, ...]], hardware: object) -> None:
-    groups = np.concatenate([np.full(len(p[0]), i, np.int64) for i, p in enumerate(parts)])
-    np.savez_compressed(
-        out,
-        features=np.concatenate([p[0] for p in parts]),
-        draft_seconds=np.concatenate([p[1] for p in parts]),
-        measured_seconds=np.concatenate([p[2] for p in parts]),
-        groups=groups,
-        workloads=np.array(names),
-        columns=np.array([column.name for column in COLUMNS]),
-        operators=np.array([n.split(":")[0] for n in names]),
-        feature_version=np.array(FEATURE_VERSION),
-        hardware=np.array(json.dumps(hardware.to_dict())),  # type: ignore[attr-defined]
-    )
+def _words(rows: Rows) -> str:
+    good = np.array([s for s in rows.measured_seconds if not np.isnan(s)])
+    if not len(good):
+        return f"{len(rows.plans)} rows, none ran"
+    return f"{len(rows.plans)} rows, {len(rows.plans) - len(good)} failed, best {1e3 * good.min():.4f} ms"
 
 
 if __name__ == "__main__":

@@ -25,16 +25,25 @@ class Slot:
         name: Unique within a space, such as ``C.tile.j`` or ``C.pack.B``.
         table: [K, P] the K values, each a vector of P integers (P = 1 for plain choices).
         neighbours: [K, M] indices of the values that one small move leads to (padded by repeating).
+        parts: [P, K] the table transposed, for arithmetic.
     """
 
     name: str
     table: Table
     neighbours: NDArray[np.int32]
+    parts: NDArray[np.float32] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", np.ascontiguousarray(self.table.T, dtype=np.float32))
 
     @property
     def size(self) -> int:
         """Number of values."""
         return int(self.table.shape[0])
+
+    def held(self) -> Slot:
+        """Return the slot with its first value only."""
+        return Slot(self.name, self.table[:1], np.zeros((1, 1), np.int32))
 
 
 def choice(name: str, values: tuple[int, ...]) -> Slot:
@@ -150,12 +159,20 @@ class DecisionSpace:
 
     slots: tuple[Slot, ...]
     sizes: NDArray[np.int64] = field(init=False)
+    places: dict[str, int] = field(init=False)
+    _multipliers: NDArray[np.uint64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         names = [s.name for s in self.slots]
+        object.__setattr__(self, "places", {name: place for place, name in enumerate(names)})
         if len(set(names)) != len(names):
             raise ValueError(f"decision names repeat: {sorted(n for n in names if names.count(n) > 1)}")
         object.__setattr__(self, "sizes", np.array([s.size for s in self.slots], dtype=np.int64))
+        hashing = np.random.default_rng(len(self.slots))
+        multipliers = hashing.integers(0, 2**63, len(self.slots), dtype=np.uint64) * np.uint64(2) + np.uint64(
+            1
+        )
+        object.__setattr__(self, "_multipliers", multipliers)
 
     @property
     def cardinality(self) -> float:
@@ -174,15 +191,15 @@ class DecisionSpace:
         draws = rng.random((count, len(self.slots)))
         return (draws * self.sizes).astype(np.int32)
 
-    def mutate(self, rng: np.random.Generator, rows: Rows, moves: int = 1) -> Rows:
-        """Change up to ``moves`` slots of each row: mostly small moves, sometimes a fresh draw."""
+    def mutate(self, rng: np.random.Generator, rows: Rows, moves: int = 1, jump: float = 0.2) -> Rows:
+        """Change up to ``moves`` slots of each row: by a small move, or with chance ``jump`` a fresh draw."""
         out = rows.copy()
         free = np.nonzero(self.sizes > 1)[0]
         if not len(free) or not len(rows):
             return out
         for _ in range(moves):
             picked = free[(rng.random(len(rows)) * len(free)).astype(np.int64)]
-            jump = rng.random(len(rows)) < 0.2
+            jumps = rng.random(len(rows)) < jump
             draws = rng.random(len(rows))
             for s in np.unique(picked):
                 mine = np.nonzero(picked == s)[0]
@@ -191,12 +208,16 @@ class DecisionSpace:
                 near = slot.neighbours[
                     out[mine, s], (draws[mine] * slot.neighbours.shape[1]).astype(np.int64)
                 ]
-                out[mine, s] = np.where(jump[mine], fresh, near)
+                out[mine, s] = np.where(jumps[mine], fresh, near)
         return out
 
     def crossover(self, rng: np.random.Generator, mothers: Rows, fathers: Rows) -> Rows:
         """Take each slot from one parent or the other, with equal chance."""
         return np.where(rng.random(mothers.shape) < 0.5, mothers, fathers).astype(np.int32)
+
+    def keys(self, rows: Rows) -> NDArray[np.uint64]:
+        """Return one number for each row, equal for equal rows (and else with chance 2**-64): [N]."""
+        return np.asarray((rows.astype(np.uint64) * self._multipliers).sum(axis=1, dtype=np.uint64))
 
     def columns(self, rows: Rows) -> Columns:
         """Look the values of a population up."""
@@ -221,7 +242,7 @@ class DecisionSpace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """The values of a population by slot name.
+    """The values of a population by slot name; what was looked up once is kept.
 
     Attributes:
         space: The space that the rows belong to.
@@ -230,6 +251,7 @@ class Columns:
 
     space: DecisionSpace
     rows: Rows
+    _found: dict[int, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -243,11 +265,20 @@ class Columns:
 
     def choice(self, name: str) -> NDArray[np.int64]:
         """Return the values of a choice slot: [N]."""
-        return self.tile(name)[:, 0]
+        s = _position(self.space, name)
+        return self.space.slots[s].table[:, 0].take(self.rows[:, s])
+
+    def factors(self, name: str) -> NDArray[np.float32]:
+        """Return the factor vectors of a tile slot for arithmetic: [N, P], the N of a part adjacent."""
+        s = _position(self.space, name)
+        found = self._found.get(s)
+        if found is None:
+            found = self._found[s] = self.space.slots[s].parts.take(self.rows[:, s], axis=1).T
+        return found
 
 
 def _position(space: DecisionSpace, name: str) -> int:
-    for s, slot in enumerate(space.slots):
-        if slot.name == name:
-            return s
-    raise KeyError(f"no decision is named {name!r}; there are {[s.name for s in space.slots]}")
+    place = space.places.get(name)
+    if place is None:
+        raise KeyError(f"no decision is named {name!r}; there are {list(space.places)}")
+    return place

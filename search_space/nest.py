@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
+"""Numbers of N candidates. Tables are fastest as float32 with the N values of one entry adjacent in
+memory, that is, as transposed views of [L, N]; whole numbers below 2**24 are exact."""
 Bools = NDArray[np.bool_]
 
 
@@ -77,6 +80,8 @@ class Access:
         coefficients: Broadcastable to [N, D, L], loops outer to inner.
         scope: Where it lives in a GPU kernel.
         pitch: [N] elements from one row (last dimension) to the next where rows are padded; None if not.
+        used: [D, L] where a coefficient differs from zero for any candidate, if that is known: it saves
+            looking at all of them.
     """
 
     name: str
@@ -87,6 +92,7 @@ class Access:
     coefficients: Floats
     scope: Scope = Scope.GLOBAL
     pitch: Floats | None = None
+    used: Bools | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +160,34 @@ class ProgramNests:
     def size(self) -> int:
         """Number of candidates."""
         return self.stages[0].size
+
+
+class Table:
+    """Coefficients of an access under construction: [D, L, N] with the entries that differ from zero.
+
+    Args:
+        dimensions: D.
+        loops: L.
+        size: N.
+    """
+
+    def __init__(self, dimensions: int, loops: int, size: int) -> None:
+        self._values = np.zeros((dimensions, loops, size), np.float32)
+        self.used: Bools = np.zeros((dimensions, loops), bool)
+
+    def put(self, dimension: int, loop: int, value: Floats | float) -> None:
+        """Set one entry: a number or [N]."""
+        self._values[dimension, loop] = value
+        self.used[dimension, loop] = True
+
+    @property
+    def coefficients(self) -> Floats:
+        """The table as an :class:`Access` wants it: [N, D, L]."""
+        return self._values.transpose(2, 0, 1)
+
+
+def flags(size: int, loops: int, *chosen: int) -> Bools:
+    """Return [N, L], the same for every candidate: whether a loop is one of the chosen ones."""
+    row = np.zeros(loops, bool)
+    row[list(chosen)] = True
+    return np.broadcast_to(row, (size, loops))

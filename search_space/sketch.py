@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class Sketch:
         flops: Operations that the workload needs.
         hardware: Limits.
         tolerance_scale: How much larger a rounding error the program may have (1 for the same sums).
+        held: Kinds of decisions (the second word of a slot's name) that keep their first value.
     """
 
     name: str
@@ -35,11 +36,20 @@ class Sketch:
     flops: float
     hardware: Machine
     tolerance_scale: float = 1.0
+    held: tuple[str, ...] = ()
     space: DecisionSpace = field(init=False)
 
     def __post_init__(self) -> None:
-        slots = tuple(slot for step in self.steps for slot in step.slots())
+        slots = tuple(
+            slot.held() if any(f".{kind}." in slot.name for kind in self.held) else slot
+            for step in self.steps
+            for slot in step.slots()
+        )
         object.__setattr__(self, "space", DecisionSpace(slots))
+
+    def without(self, kind: str) -> Sketch:
+        """Return the sketch with one kind of decisions held at their first value, such as ``pack``."""
+        return replace(self, held=(*self.held, kind))
 
     def valid(self, rows: Rows) -> Bools:
         """Mask of the rows that can be built and fit the hardware: [N]."""
@@ -53,17 +63,21 @@ class Sketch:
         """Describe every stage for every row."""
         columns = self.space.columns(rows)
         stages = tuple(nest for step in self.steps for nest in step.nests(columns))
-        workspace = np.zeros(len(rows))
-        regions = np.zeros(len(rows))
+        workspace = np.zeros(len(rows), np.float32)
+        regions = np.zeros(len(rows), np.float32)
         for step in self.steps:
             reserved = getattr(step, "workspace_bytes", None)
             if reserved is not None:
                 workspace = workspace + reserved(columns)
         for nest in stages:
-            tasks = np.prod(np.where(nest.parallel, nest.extents, 1.0), axis=1)
-            attached = (nest.executions > 1) & (nest.workers > 0)
-            own = np.where(nest.workers > 0, nest.workers, tasks) > 1
-            regions = regions + (own & ~attached & (nest.executions > 0))
+            is_shared = nest.workers > 0
+            own = is_shared & (nest.workers > 1)
+            for loop in range(len(nest.kinds)):
+                parallel = nest.parallel[:, loop]
+                if parallel.any():
+                    own = own | (parallel & ~is_shared & (nest.extents[:, loop] > 1))
+            attached = (nest.executions > 1) & is_shared
+            regions += own & ~attached & (nest.executions > 0)
         return ProgramNests(stages, workspace, self.flops, regions)
 
     def schedule(self, row: Rows) -> Schedule:

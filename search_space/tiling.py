@@ -176,29 +176,32 @@ class Tiling:
 
     def levels(self, columns: Columns) -> dict[int, Floats]:
         """Return each axis' factors as [N, parts] (the vector axis has a fifth part, the lanes)."""
-        return {i: columns.tile(self.tile_name(i)).astype(np.float64) for i in range(len(self.axes))}
+        return {i: columns.factors(self.tile_name(i)) for i in range(len(self.axes))}
 
     def register_tile(self, columns: Columns) -> Floats:
         """Return how many vector accumulators the register tile needs: [N]."""
         tiles = self.levels(columns)
-        return np.asarray(np.prod(np.stack([tiles[i][:, 3] for i in self.spatial], axis=1), axis=1))
+        found: Floats = np.ones(columns.size, np.float32)
+        for i in self.spatial:
+            found = found * tiles[i][:, 3]
+        return found
 
     def reduction_blocks(self, columns: Columns) -> Floats:
         """Return the trip count of R0: [N]; 1 means that accumulators never leave registers."""
         if self.blocked_reduction < 0:
-            return np.ones(columns.size)
-        return columns.tile(self.tile_name(self.blocked_reduction))[:, 0].astype(np.float64)
+            return np.ones(columns.size, np.float32)
+        return columns.factors(self.tile_name(self.blocked_reduction))[:, 0]
 
     def valid(self, columns: Columns) -> Bools:
         """Mask of the candidates that fit the registers, the code-size and the stack limits: [N]."""
         tiles = self.levels(columns)
         accumulators = self.register_tile(columns)
-        vectors = tiles[self.vector][:, 3] if self.vector >= 0 else np.ones(columns.size)
+        vectors = tiles[self.vector][:, 3] if self.vector >= 0 else np.ones(columns.size, np.float32)
         registers = self.hardware.vector_registers
-        unrolled = np.ones(columns.size)
+        unrolled: Floats = np.ones(columns.size, np.float32)
         for i in self.reduction:
             unrolled = unrolled * tiles[i][:, 2]
-        inner = np.ones(columns.size)
+        inner: Floats = np.ones(columns.size, np.float32)
         for i in self.spatial:
             inner = inner * tiles[i][:, 2] * tiles[i][:, 3] * (tiles[i][:, 4] if i == self.vector else 1)
         local = np.where(self.reduction_blocks(columns) > 1, inner, 1) * self.block.writes[0].element_bytes
@@ -249,14 +252,16 @@ class TileLoops:
     Attributes:
         extents: [N, L].
         strides: [N, L] how far the axis moves per iteration.
-        axis: [N, L] which axis of the tiling each loop belongs to (the order is a decision).
+        axes: [L] which axis of the tiling each loop belongs to in the natural and in the swapped order.
+        swapped: [N] 1 where the order is swapped.
         level: [L] of level names.
         kinds: [L].
     """
 
     extents: Floats
     strides: Floats
-    axis: np.ndarray
+    axes: tuple[tuple[int, int], ...]
+    swapped: Floats
     level: tuple[str, ...]
     kinds: np.ndarray
 
@@ -271,17 +276,19 @@ def _layout(tiling: Tiling, columns: Columns) -> TileLoops:
     )
     extents: list[Floats] = []
     strides: list[Floats] = []
-    axes: list[np.ndarray] = []
+    axes: list[tuple[int, int]] = []
     level: list[str] = []
     kinds: list[int] = []
+    below = {i: _strides(t) for i, t in tiles.items()}
 
     def add(name: str, kind: LoopKind, first: int, second: int, part: int) -> None:
-        columns_of = [tiles[first], tiles[second]]
-        extent = [t[:, part] for t in columns_of]
-        stride = [np.prod(t[:, part + 1 :], axis=1) for t in columns_of]
-        extents.append(np.where(swapped, extent[1], extent[0]))
-        strides.append(np.where(swapped, stride[1], stride[0]))
-        axes.append(np.where(swapped, second, first))
+        extent, stride = tiles[first][:, part], below[first][part]
+        if first != second:
+            extent = np.where(swapped, tiles[second][:, part], extent)
+            stride = np.where(swapped, below[second][part], stride)
+        extents.append(extent)
+        strides.append(stride)
+        axes.append((first, second))
         level.append(name)
         kinds.append(int(kind))
 
@@ -304,12 +311,21 @@ def _layout(tiling: Tiling, columns: Columns) -> TileLoops:
         add("S3", LoopKind.SPATIAL, tiling.vector, tiling.vector, 3)
         add("V", LoopKind.SPATIAL, tiling.vector, tiling.vector, 4)
     return TileLoops(
-        np.stack(extents, axis=1) if extents else np.ones((size, 0)),
-        np.stack(strides, axis=1) if strides else np.ones((size, 0)),
-        np.stack(axes, axis=1) if axes else np.zeros((size, 0), dtype=np.int64),
+        np.stack(extents).T if extents else np.ones((size, 0), np.float32),
+        np.stack(strides).T if strides else np.ones((size, 0), np.float32),
+        tuple(axes),
+        swapped.astype(np.float32),
         tuple(level),
         np.array(kinds, dtype=np.int8),
     )
+
+
+def _strides(tiles: Floats) -> list[Floats]:
+    """Return for each part of an axis how far one iteration moves: the product of the parts below."""
+    found: list[Floats] = [np.ones(len(tiles), np.float32)]
+    for part in range(tiles.shape[1] - 1, 0, -1):
+        found.append(found[-1] * tiles[:, part])
+    return found[::-1]
 
 
 def axis_coefficients(tiling: Tiling, use: BufferUse) -> Floats:

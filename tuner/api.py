@@ -21,6 +21,7 @@ from tuner.frontends.relax_module import from_relax
 from tuner.measure.base import Measurer
 from tuner.measure.local import LocalMeasurer
 from tuner.measure.options import MeasureOptions
+from tuner.measure.timing import NO_RACE, RacePolicy
 from tuner.objective import Objective, objective_of
 from tuner.options import TuneOptions
 from tuner.session import Session, TuneResult
@@ -59,7 +60,7 @@ def tune(
     tasks = tasks_of_all(workloads, options.input_shapes)
     chosen = objective_of(objective) if callable(objective) else objective
     chosen = chosen or objective_of(options.objective)
-    with measurer_of(options.measure, options.rules) as measurer:
+    with measurer_of(options.measure, options.rules, "racing" not in options.disable) as measurer:
         return Session(tasks, resolved, options, measurer, listener, chosen).run()
 
 
@@ -140,9 +141,15 @@ def tasks_of_all(
     return merge(found)
 
 
-def measurer_of(where: str, rules: str = "") -> Measurer:
-    """Make the measurer that an option names; ``rules`` are a user's own sketch rules."""
-    options = MeasureOptions(rules=rules)
+def measurer_of(where: str, rules: str = "", racing: bool = True) -> Measurer:
+    """Make the measurer that an option names.
+
+    Args:
+        where: ``local`` or ``rpc://host:port/key``.
+        rules: A user's own sketch rules.
+        racing: Whether clearly slower candidates stop early; else each gets the same repeats.
+    """
+    options = MeasureOptions(rules=rules, race=RacePolicy() if racing else NO_RACE)
     if where == "local":
         return LocalMeasurer(options)
     if where.startswith("rpc://"):

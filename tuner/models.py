@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
-from cost_models.predictor import Predictor
+from cost_models.predictor import Prediction, Predictor
+from cost_models.pretrained import WEIGHTS_DIRECTORY
 from search_space.hardware import Machine
 
 
@@ -15,10 +18,13 @@ class RunModel:
     Args:
         hardware: The machine's limits.
         seed: Seed of the training.
+        disable: Parts to go without: ``pretrained`` (see :data:`tuner.options.ABLATIONS`).
     """
 
-    def __init__(self, hardware: Machine, seed: int) -> None:
-        self._predictor = Predictor(hardware, seed)
+    def __init__(self, hardware: Machine, seed: int, disable: Collection[str] = ()) -> None:
+        # Pre-trained trees correct the draft: without it they mean nothing.
+        weights = None if {"pretrained", "draft"} & set(disable) else WEIGHTS_DIRECTORY
+        self._predictor = Predictor(hardware, seed, weights=weights)
         self._is_stale = False
 
     def observe(
@@ -40,9 +46,9 @@ class RunModel:
 
     def predict(
         self, features: NDArray[np.float32], draft_seconds: NDArray[np.float64], group: int
-    ) -> NDArray[np.float64]:
-        """Return predicted seconds of one task, lower is better."""
-        return np.asarray(self._predictor.predict(features, draft_seconds, group).seconds)
+    ) -> Prediction:
+        """Return predicted seconds of one task, lower is better, and their doubt."""
+        return self._predictor.predict(features, draft_seconds, group)
 
     @property
     def reason(self) -> str:

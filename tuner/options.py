@@ -10,6 +10,15 @@ from typing import Any
 from tuner.errors import UserError
 
 STRATEGIES = ("evolution", "random")
+ABLATIONS = {
+    "draft": "the draft model: candidates are ranked by what was measured only",
+    "pretrained": "the pre-trained model",
+    "crossover": "children of two parents",
+    "descent": "coordinate descent around the incumbent",
+    "racing": "stopping clearly slower candidates early",
+    "packing": "copies of operands into panels",
+}
+"""Parts of the tuner that can be switched off, each alone or several, to see what they are worth."""
 TRIALS_PER_TASK = 64
 
 
@@ -32,6 +41,7 @@ class TuneOptions:
         measure: Where candidates run: ``local`` or ``rpc://host:port/key``.
         input_shapes: Shapes for the inputs that a model leaves open.
         rules: ``file.py:NAME`` of sketch rules of your own (docs/extending.md); empty for none.
+        disable: Parts to go without: names of :data:`ABLATIONS`.
     """
 
     trials: int | None = None
@@ -46,6 +56,7 @@ class TuneOptions:
     measure: str = "local"
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     rules: str = ""
+    disable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values with which no run is possible."""
@@ -57,10 +68,14 @@ class TuneOptions:
             raise UserError(f"--time must be positive, got {self.seconds}")
         if self.strategy not in STRATEGIES:
             raise UserError(f"unknown strategy {self.strategy!r}: use one of {', '.join(STRATEGIES)}")
+        for name in self.disable:
+            if name not in ABLATIONS:
+                raise UserError(f"--disable {name}: unknown; use one of {', '.join(ABLATIONS)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON values."""
         values = asdict(self)
         values["log"] = None if self.log is None else str(self.log)
+        values["disable"] = list(self.disable)
         values["input_shapes"] = {name: list(shape) for name, shape in self.input_shapes.items()}
         return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
@@ -29,7 +29,7 @@ from tuner.objective import Objective, objective_of
 from tuner.options import TRIALS_PER_TASK, TuneOptions
 from tuner.resume import restore_task
 from tuner.scheduler import GradientScheduler, TaskCurve
-from tuner.search import EvolutionarySearch, RandomSearch, Scorer, SearchStrategy
+from tuner.search import EvolutionarySearch, RandomSearch, Scorer, SearchStrategy, search_options
 from tuner.task_run import Stopwatch, TaskRun
 from tuner.tasks import Task
 
@@ -93,7 +93,7 @@ class Session:
         self._watch = Stopwatch(clock)
         self._started = clock()
         self._rng = np.random.default_rng(options.seed)
-        self._model = RunModel(self._hardware, options.seed)
+        self._model = RunModel(self._hardware, options.seed, options.disable)
         self._objective = objective or objective_of(options.objective)
         self._scheduler = GradientScheduler(self._objective, self._rng)
         self._models = sorted({m for t in tasks for m in t.models})
@@ -204,13 +204,17 @@ class Session:
             context = context_of(task.workload, self._target, load_rules(self._options.rules))
         except RulesRefused as error:
             raise UserError(f"--rules: {error}") from error
+        if "packing" in self._options.disable:
+            held = {name: sketch.without("pack") for name, sketch in context.sketches.items()}
+            context = replace(context, sketches=held)
         rng = np.random.default_rng([self._options.seed, index])
         strategy: SearchStrategy
         if self._options.strategy == "random":
             strategy = RandomSearch(context.sketches, rng)
         else:
-            scorer = Scorer(self._hardware, self._model, index)
-            strategy = EvolutionarySearch(context.sketches, scorer, rng)
+            disable = self._options.disable
+            scorer = Scorer(self._hardware, self._model, index, use_draft="draft" not in disable)
+            strategy = EvolutionarySearch(context.sketches, scorer, rng, search_options(disable))
         calls = tuple(float(task.calls_of(m)) for m in self._models)
         family = "+".join(sorted(context.sketches))
         return TaskRun(task, context, strategy, TaskCurve(task.workload.flops, calls, family))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search_space.nest import Access, LoopNest
+from search_space.nest import Access, Floats, LoopNest
 
 Row = NDArray[np.float32]
 """[N] float32: one value per candidate."""
@@ -110,7 +110,7 @@ def loops_of(nest: LoopNest) -> Loops:
         Its loops as contiguous float32 rows.
     """
     size = nest.size
-    places = [place for place, most in enumerate(nest.extents.max(axis=0, initial=1.0)) if most > 1]
+    places = np.flatnonzero(nest.extents.max(axis=0, initial=1.0) > 1).tolist()
     depth = len(places)
     extents = np.empty((depth, size), np.float32)
     for loop, place in enumerate(places):
@@ -135,6 +135,10 @@ def loops_of(nest: LoopNest) -> Loops:
 
 
 def _flags(table: NDArray[np.bool_], places: list[int]) -> tuple[Row | None, ...]:
+    if table.strides[0] == 0 and len(table):
+        # The same for every candidate.
+        ones = np.ones(len(table), np.float32)
+        return tuple(ones if table[0, place] else None for place in places)
     columns = [table[:, place] for place in places]
     return tuple(column.astype(np.float32) if column.any() else None for column in columns)
 
@@ -162,7 +166,9 @@ def buffer_of(access: Access, loops: Loops) -> Buffer:
     terms: list[tuple[Term, ...]] = []
     indexed: list[Row | None] = []
     constant = size == 1 or coefficients.strides[0] == 0
-    used = coefficients[0] != 0 if constant else _used(coefficients)
+    used = access.used
+    if used is None:
+        used = coefficients[0] != 0 if constant else _used(coefficients)
     for loop, place in enumerate(loops.places):
         found: list[Term] = []
         mask: Row | None = None
@@ -171,8 +177,8 @@ def buffer_of(access: Access, loops: Loops) -> Buffer:
             if constant:
                 term = Term(dimension, abs(float(coefficients[0, dimension, place])), None)
             else:
-                column = np.abs(coefficients[:, dimension, place].astype(np.float32))
-                applies = None if column.all() else (column > 0).astype(np.float32)
+                column = np.abs(coefficients[:, dimension, place].astype(np.float32, copy=False))
+                applies = None if column.min() > 0 else (column > 0).astype(np.float32)
                 term = Term(dimension, column, applies)
                 here = here if applies is None else here * applies
             found.append(term)
@@ -196,7 +202,7 @@ def buffer_of(access: Access, loops: Loops) -> Buffer:
     )
 
 
-def _used(coefficients: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _used(coefficients: Floats) -> NDArray[np.bool_]:
     """Return [D, L]: whether a coefficient differs from zero for any candidate."""
     if coefficients.strides[0] == coefficients.itemsize:
         flipped = coefficients.transpose(1, 2, 0)
@@ -204,7 +210,7 @@ def _used(coefficients: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(coefficients.any(axis=0))
 
 
-def _shape_of(shape: NDArray[np.float64], size: int, dimensions: int) -> tuple[Scalar, ...]:
+def _shape_of(shape: Floats, size: int, dimensions: int) -> tuple[Scalar, ...]:
     shape = np.broadcast_to(shape, (shape.shape[0], dimensions))
     if size == 1 or shape.shape[0] == 1 or shape.strides[0] == 0:
         return tuple(shape[0].tolist())

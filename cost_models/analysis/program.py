@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cost_models.analysis.loops import Loops, Row, Scalar, loops_of
 from cost_models.analysis.stage import Stage, stage_of
-from search_space.nest import Access, LoopNest, ProgramNests
+from search_space.nest import Access, Floats, LoopNest, ProgramNests
 
 if TYPE_CHECKING:
     from search_space.hardware import Hardware
@@ -42,7 +42,7 @@ class Program:
     workspace_bytes: Row
     parallel_regions: Row
     useful_flops: float
-    slots: NDArray[np.float64]
+    slots: Floats
 
 
 def programs_of(nests: ProgramNests, hardware: Hardware) -> Iterator[tuple[NDArray[np.intp] | None, Program]]:
@@ -140,7 +140,7 @@ def _roles(nest: LoopNest, inputs: NDArray[np.intp]) -> tuple[int, ...]:
 
 
 def _take(nests: ProgramNests, rows: NDArray[np.intp]) -> ProgramNests:
-    def pick(values: NDArray[np.float64], dimensions: int) -> NDArray[np.float64]:
+    def pick(values: Floats, dimensions: int) -> Floats:
         values = np.asarray(values)
         return values[rows] if values.ndim == dimensions and values.shape[0] == nests.size else values
 

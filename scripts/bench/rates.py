@@ -21,6 +21,7 @@ if not __package__:
 import numpy as np
 from numpy.typing import NDArray
 
+from cost_models.predictor import Prediction
 from scripts.bench.machine import describe
 from search_space.candidate import context_of
 from search_space.hardware import available_cores, resolve_target
@@ -39,10 +40,10 @@ class CountingScorer(Scorer):
 
     scored = 0
 
-    def score(self, sketch: Sketch, rows: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Count, then score."""
+    def predict(self, sketch: Sketch, rows: NDArray[np.int32]) -> Prediction:
+        """Count, then predict."""
         self.scored += len(rows)
-        return super().score(sketch, rows)
+        return super().predict(sketch, rows)
 
 
 def rates(text: str, seconds: float, seed: int = 0) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from search_space.access import BlockInfo
 from search_space.decisions import Columns, Slot, choice
-from search_space.nest import LoopNest
+from search_space.nest import Floats, LoopNest
 from search_space.rules.elementwise import spatial_nest
 from search_space.rules.epilogue import vector_annotate
 from search_space.rules.places import BLOCK, ROOT, TASK
@@ -84,22 +84,23 @@ class ComputeLocationStep(PlainStep):
         where = columns.choice(self.slot_name)
         tiles = self.tiling.levels(columns)
         size = columns.size
-        tasks = np.ones(size)
-        blocks = np.ones(size)
+        tasks: Floats = np.ones(size, np.float32)
+        blocks: Floats = np.ones(size, np.float32)
         for i in self.tiling.spatial:
             tasks = tasks * tiles[i][:, 0]
             blocks = blocks * tiles[i][:, 0] * tiles[i][:, 1]
-        executions = np.where(where == ROOT, 1.0, np.where(where == TASK, tasks, blocks))
-        executions = np.where((where != ROOT) & self._is_packed(columns), 0.0, executions)
-        rows = float(prod(a.extent for a in self.producer.axes[:-1]))
+        one = np.float32(1)
+        executions = np.where(where == ROOT, one, np.where(where == TASK, tasks, blocks))
+        executions *= ~((where != ROOT) & self._is_packed(columns))
+        rows = np.float32(prod(a.extent for a in self.producer.axes[:-1]))
         workers = np.where(where == ROOT, rows, tasks)
         extent = self.producer.axes[-1].extent
         lanes = self.tiling.hardware.lanes(self.producer.writes[0].element_bytes)
         while lanes > 1 and extent % lanes:
             lanes //= 2
-        nest = spatial_nest(self.producer, np.full(size, float(lanes)), executions, workers, "pad")
+        nest = spatial_nest(self.producer, np.full(size, lanes, np.float32), executions, workers, "pad")
         region = self._region(columns, where)
-        extents = nest.extents.copy()
+        extents = nest.extents
         for i in range(len(self.producer.axes)):
             last = i == len(self.producer.axes) - 1
             extents[:, i] = np.ceil(region[:, i] / lanes) if last else region[:, i]
@@ -125,14 +126,20 @@ class ComputeLocationStep(PlainStep):
         tiling = self.tiling
         tiles = tiling.levels(columns)
         use = next(u for u in tiling.block.reads if u.name == self.producer.writes[0].name)
-        region = np.ones((columns.size, len(use.shape)))
+        spatial = tiling.spatial
+        region = np.ones((len(use.shape), columns.size), np.float32)
+        is_root, is_task = where == ROOT, where == TASK
         for i, axis in enumerate(tiling.axes):
             source = use.group_coefficients if axis.outer_group else use.coefficients
-            covered = np.full(columns.size, float(axis.extent))
-            if i in tiling.spatial:
-                below_task = covered / tiles[i][:, 0]
+            more: np.ndarray | float = axis.extent - 1.0
+            if i in spatial:
+                below_task = axis.extent / tiles[i][:, 0]
                 below_block = below_task / tiles[i][:, 1]
-                covered = np.where(where == ROOT, covered, np.where(where == TASK, below_task, below_block))
-            region += np.abs(source[:, axis.iterator])[None, :] * (covered - 1)[:, None]
-        whole = np.minimum(region, np.array(use.shape, dtype=np.float64)[None, :])
-        return whole * np.array([tiling.group_of(use, d) for d in range(len(use.shape))], dtype=np.float64)
+                covered = np.where(
+                    is_root, np.float32(axis.extent), np.where(is_task, below_task, below_block)
+                )
+                more = covered - np.float32(1)
+            for d in np.flatnonzero(source[:, axis.iterator]).tolist():
+                region[d] += abs(float(source[d, axis.iterator])) * more
+        whole = np.minimum(region, np.array(use.shape, dtype=np.float32)[:, None]).T
+        return whole * np.array([tiling.group_of(use, d) for d in range(len(use.shape))], dtype=np.float32)

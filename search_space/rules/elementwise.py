@@ -19,7 +19,7 @@ import numpy as np
 from search_space.access import BlockInfo
 from search_space.decisions import Columns, Slot, choice, divisors
 from search_space.hardware import Hardware
-from search_space.nest import Access, Bools, LoopNest
+from search_space.nest import Access, Bools, LoopNest, Table, flags
 from search_space.steps import Memory, PlainStep
 from search_space.tvm_api import Schedule
 
@@ -105,9 +105,9 @@ class ElementwiseStep(PlainStep):
         return (
             spatial_nest(
                 self.block,
-                columns.choice(f"{self.block.name}.lanes").astype(np.float64),
-                np.ones(columns.size),
-                columns.choice(f"{self.block.name}.tasks").astype(np.float64),
+                columns.choice(f"{self.block.name}.lanes").astype(np.float32),
+                np.ones(columns.size, np.float32),
+                columns.choice(f"{self.block.name}.tasks").astype(np.float32),
             ),
         )
 
@@ -133,39 +133,42 @@ def spatial_nest(
     """
     size = len(lanes)
     count = len(block.axes)
-    extents = np.ones((size, count + 1))
+    extents = np.ones((count + 1, size), np.float32)
     for i, axis in enumerate(block.axes):
-        extents[:, i] = axis.extent
+        extents[i] = axis.extent
     if count:
-        extents[:, count - 1] = extents[:, count - 1] / lanes
-        extents[:, count] = lanes
+        extents[count - 1] /= lanes
+        extents[count] = lanes
     accesses = []
     for use in (*block.writes, *block.reads):
-        coefficients = np.zeros((size, len(use.shape), count + 1))
-        if count:
-            coefficients[:, :, :count] = use.coefficients[None]
-            coefficients[:, :, count] = use.coefficients[None, :, count - 1]
-            coefficients[:, :, count - 1] *= lanes[:, None]
-        shape = np.array(use.shape, dtype=np.float64)[None, :]
-        accesses.append(Access(use.name, use.element_bytes, use.is_write, False, shape, coefficients))
-    vector = np.zeros(extents.shape, dtype=bool)
-    vector[:, -1] = lanes > 1
+        table = Table(len(use.shape), count + 1, size)
+        for d, i in np.argwhere(use.coefficients).tolist():
+            step = float(use.coefficients[d, i])
+            table.put(d, i, step * lanes if i == count - 1 else step)
+            if i == count - 1:
+                table.put(d, count, step)
+        shape = np.array([use.shape], dtype=np.float32)
+        accesses.append(
+            Access(
+                use.name, use.element_bytes, use.is_write, False, shape, table.coefficients, used=table.used
+            )
+        )
     kinds = np.array(
         [int(a.kind) for a in block.axes] + [int(block.axes[-1].kind) if count else 0], dtype=np.int8
     )
     return LoopNest(
         stage=stage,
-        extents=extents,
+        extents=extents.T,
         kinds=kinds,
-        parallel=np.zeros(extents.shape, dtype=bool),
-        unrolled=np.zeros(extents.shape, dtype=bool),
-        vectorised=vector,
+        parallel=flags(size, count + 1),
+        unrolled=flags(size, count + 1),
+        vectorised=flags(size, count + 1, count),
         accesses=tuple(accesses),
         flops=block.flops,
         transcendentals=block.transcendentals,
         executions=executions,
         workers=workers,
-        predicated=np.zeros(size),
+        predicated=np.zeros(size, np.float32),
     )
 
 

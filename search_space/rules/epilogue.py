@@ -19,7 +19,7 @@ import numpy as np
 
 from search_space.access import BlockInfo
 from search_space.decisions import Columns
-from search_space.nest import Access, LoopNest
+from search_space.nest import Access, Floats, LoopNest, Table, flags
 from search_space.steps import Memory, PlainStep
 from search_space.tiling import Tiling
 from search_space.tvm_api import Schedule
@@ -84,53 +84,61 @@ class AttachEpilogueStep(PlainStep):
         tiles = tiling.levels(columns)
         blocked = tiling.reduction_blocks(columns) > 1
         spatial = tiling.spatial
-        whole = np.ones(columns.size)
-        extents = np.ones((columns.size, len(spatial) + 1))
-        workers = np.ones(columns.size)
+        size, depth = columns.size, len(spatial) + 1
+        whole: Floats = np.ones(size, np.float32)
+        extents = np.ones((depth, size), np.float32)
+        workers: Floats = np.ones(size, np.float32)
         for position, i in enumerate(spatial):
-            lanes = tiles[i][:, 4] if i == tiling.vector else np.ones(columns.size)
-            inner = tiles[i][:, 3] * np.where(blocked, tiles[i][:, 2], 1.0)
-            extents[:, position] = inner
+            inner = tiles[i][:, 3] * np.where(blocked, tiles[i][:, 2], np.float32(1))
+            extents[position] = inner
             if i == tiling.vector:
-                extents[:, -1] = lanes
-            whole = whole * tiling.axes[i].extent / (inner * lanes)
+                extents[-1] = tiles[i][:, 4]
+                inner = inner * tiles[i][:, 4]
+            whole = whole * (tiling.axes[i].extent / inner)
             workers = workers * tiles[i][:, 0]
         block = self.consumer
         uses = tiling.block.writes if block is None else (*block.writes, *block.reads)
         accesses = []
         for use in uses:
-            per_axis = np.zeros((len(use.shape), len(spatial) + 1))
+            table = Table(len(use.shape), depth, size)
             for position, i in enumerate(spatial):
                 axis = tiling.axes[i]
                 source = use.group_coefficients if axis.outer_group else use.coefficients
                 column = axis.iterator if block is None else _matching_iterator(tiling, block, i)
-                if column < source.shape[1]:
-                    per_axis[:, position] = source[:, column]
+                if column >= source.shape[1]:
+                    continue
+                for d in np.flatnonzero(source[:, column]).tolist():
+                    step = float(source[d, column])
+                    table.put(d, position, step * tiles[i][:, 4] if i == tiling.vector else step)
                     if i == tiling.vector:
-                        per_axis[:, -1] = source[:, column]
-            coefficients = np.broadcast_to(per_axis, (columns.size, *per_axis.shape)).copy()
-            if tiling.vector >= 0:
-                position = spatial.index(tiling.vector)
-                coefficients[:, :, position] *= tiles[tiling.vector][:, 4][:, None]
-            shape = np.array(use.shape, dtype=np.float64)[None, :]
+                        table.put(d, depth - 1, step)
+            shape = np.array([use.shape], dtype=np.float32)
             local = use.name == tiling.block.writes[0].name and block is not None
-            accesses.append(Access(use.name, use.element_bytes, use.is_write, local, shape, coefficients))
-        vector = np.zeros(extents.shape, dtype=bool)
-        vector[:, -1] = extents[:, -1] > 1
+            accesses.append(
+                Access(
+                    use.name,
+                    use.element_bytes,
+                    use.is_write,
+                    local,
+                    shape,
+                    table.coefficients,
+                    used=table.used,
+                )
+            )
         return (
             LoopNest(
                 stage="epilogue",
-                extents=extents,
-                kinds=np.zeros(extents.shape[1], dtype=np.int8),
-                parallel=np.zeros(extents.shape, dtype=bool),
-                unrolled=np.zeros(extents.shape, dtype=bool),
-                vectorised=vector,
+                extents=extents.T,
+                kinds=np.zeros(depth, dtype=np.int8),
+                parallel=flags(size, depth),
+                unrolled=flags(size, depth),
+                vectorised=flags(size, depth, depth - 1),
                 accesses=tuple(accesses),
                 flops=0.0 if block is None else block.flops,
                 transcendentals=0.0 if block is None else block.transcendentals,
                 executions=whole,
                 workers=workers,
-                predicated=np.zeros(columns.size),
+                predicated=np.zeros(size, np.float32),
             ),
         )
 

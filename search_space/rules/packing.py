@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from search_space.access import BlockInfo, BufferUse
 from search_space.decisions import Columns
-from search_space.nest import Access, Floats, LoopKind, LoopNest
+from search_space.nest import Access, Floats, LoopKind, LoopNest, Table, flags
 from search_space.rules.epilogue import vector_annotate
 from search_space.rules.places import ROOT
 from search_space.steps import Memory, PlainStep
@@ -162,49 +162,48 @@ class PackStep(PlainStep):
         outer, middle, _ = self._order()
         size = columns.size
         dims = len(use.shape)
-        extents = np.ones((size, dims + len(outer)))
-        read = np.zeros((size, len(operand.shape), dims + len(outer)))
-        write = np.zeros((size, dims + len(outer), dims + len(outer)))
+        depth = dims + len(outer)
+        extents: Floats = np.ones((depth, size), np.float32).T
+        read = Table(len(operand.shape), depth, size)
+        write = np.eye(depth, dtype=np.float32)
 
-        def moves(d: int) -> Floats:
-            """How the operand's own indices change along one dimension of the panels."""
+        def moves(d: int, position: int, width: Floats | float) -> None:
+            """Note how the operand's own indices change along one dimension of the panels."""
             axis = use.single[d]
-            return operand.coefficients[:, axis] if axis >= 0 else np.zeros(len(operand.shape))
+            for own in np.flatnonzero(operand.coefficients[:, axis]).tolist() if axis >= 0 else ():
+                read.put(own, position, width * float(operand.coefficients[own, axis]))
 
         for position, d in enumerate([*outer, *middle]):
-            panel = d in outer
-            width = widths[:, d] if panel else np.ones(size)
+            width: Floats | float = widths[:, d] if d in outer else 1.0
             extents[:, position] = use.shape[d] / width
-            read[:, :, position] = width[:, None] * moves(d)
-            write[:, position, position] = 1
+            moves(d, position, width)
         for position, d in enumerate(outer, start=dims):
             extents[:, position] = widths[:, d]
-            read[:, :, position] = moves(d)
-            write[:, position, position] = 1
+            moves(d, position, 1.0)
         where = columns.choice(self.tiling.pack_name(self.position))
-        last = np.zeros((size, dims + len(outer)), dtype=bool)
-        last[:, -1] = extents[:, -1] > 1
-        parallel = np.zeros_like(last)
-        parallel[:, : max(1, len(outer) + max(0, len(middle) - 1))] = (where == PACKED_AT_ROOT)[:, None]
+        parallel = np.zeros((depth, size), dtype=bool)
+        parallel[: max(1, len(outer) + max(0, len(middle) - 1))] = where == PACKED_AT_ROOT
         executions, tasks = self._attached(columns, where, extents, widths)
-        shape: Floats = np.array(operand.shape, dtype=np.float64)
+        shape: Floats = np.array([operand.shape], dtype=np.float32)
         return (
             LoopNest(
                 stage="pack",
                 extents=extents,
-                kinds=np.zeros(dims + len(outer), dtype=np.int8),
-                parallel=parallel,
-                unrolled=np.zeros_like(last),
-                vectorised=last,
+                kinds=np.zeros(depth, dtype=np.int8),
+                parallel=parallel.T,
+                unrolled=flags(size, depth),
+                vectorised=flags(size, depth, depth - 1),
                 accesses=(
-                    Access(f"{use.name}.panel", use.element_bytes, True, False, extents, write),
-                    Access(use.name, use.element_bytes, False, False, shape[None, :], read),
+                    Access(f"{use.name}.panel", use.element_bytes, True, False, extents, write[None]),
+                    Access(
+                        use.name, use.element_bytes, False, False, shape, read.coefficients, used=read.used
+                    ),
                 ),
                 flops=0.0,
                 transcendentals=0.0,
                 executions=executions,
                 workers=tasks,
-                predicated=np.zeros(size),
+                predicated=np.zeros(size, np.float32),
             ),
         )
 
@@ -215,33 +214,36 @@ class PackStep(PlainStep):
         tiling = self.tiling
         tiles = tiling.levels(columns)
         size = columns.size
-        tasks = np.ones(size)
-        for i in tiling.spatial:
+        one = np.float32(1)
+        spatial = tiling.spatial
+        tasks: Floats = np.ones(size, np.float32)
+        for i in spatial:
             tasks = tasks * tiles[i][:, 0]
-        at_root = 0.0 if self.position in tiling.constants else 1.0
-        executions = np.where(where == UNPACKED, 0.0, np.where(where == PACKED_AT_ROOT, at_root, tasks))
-        order = columns.choice(tiling.order_name)
-        for i in tiling.spatial:
-            before = self._encloses(i, order)
-            executions = np.where(
-                where == PACKED_PER_BLOCK, executions * np.where(before, tiles[i][:, 1], 1.0), executions
-            )
+        is_attached, is_per_block = where >= PACKED_PER_TASK, where == PACKED_PER_BLOCK
+        at_root = np.float32(0 if self.position in tiling.constants else 1)
+        executions: Floats = np.where(is_attached, tasks, at_root * (where == PACKED_AT_ROOT))
+        swapped = columns.choice(tiling.order_name) == 1
+        around: dict[int, Floats] = {}
+        for i in spatial:
+            # Whether the axis' S1 loop lies around the copy where it is attached per block.
+            if i == tiling.vector or i in spatial[:-1]:
+                inside = is_per_block
+                if i != tiling.vector:
+                    inside = inside & ~swapped
+                elif i not in spatial[:-1]:
+                    inside = inside & swapped
+                around[i] = np.where(inside, tiles[i][:, 1], one)
+                executions = executions * around[i]
         outer, _, _ = self._order()
         for position, d in enumerate(outer):
-            for i in tiling.spatial:
+            for i in spatial:
                 if tiling.axes[i].iterator != self.use.single[d]:
                     continue
-                part = np.where(where >= PACKED_PER_TASK, tiles[i][:, 0], 1.0)
-                inside = (where == PACKED_PER_BLOCK) & self._encloses(i, order)
-                part = part * np.where(inside, tiles[i][:, 1], 1.0)
-                extents[:, position] = np.maximum(1.0, extents[:, position] / part)
-        return executions, np.where(where >= PACKED_PER_TASK, tasks, 0.0)
-
-    def _encloses(self, axis: int, order: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether an axis' S1 loop lies around the copy where it is attached per block: [N]."""
-        tiling = self.tiling
-        natural = tiling.spatial
-        return np.where(order == 1, axis == tiling.vector, axis in natural[:-1])
+                part = np.where(is_attached, tiles[i][:, 0], one)
+                if i in around:
+                    part = part * around[i]
+                extents[:, position] = np.maximum(one, extents[:, position] / part)
+        return executions, np.where(is_attached, tasks, np.float32(0))
 
     def workspace_bytes(self, columns: Columns) -> Floats:
         """Bytes of the panels."""

@@ -128,12 +128,12 @@ class RowsStep(PlainStep):
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe every pass."""
-        tasks = columns.choice(self._tasks_name).astype(np.float64)
-        ones = np.ones(columns.size)
+        tasks = columns.choice(self._tasks_name).astype(np.float32)
+        ones = np.ones(columns.size, np.float32)
         found = []
         for block in self.chain:
             if block.is_reduction:
-                lanes = columns.choice(self._lane_name(block)).astype(np.float64)
+                lanes = columns.choice(self._lane_name(block)).astype(np.float32)
             else:
                 lanes = ones * _widest(
                     block.axes[-1].extent, self.hardware.lanes(block.writes[0].element_bytes)

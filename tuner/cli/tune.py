@@ -67,6 +67,13 @@ if TYPE_CHECKING:
     help="Where candidates run: local, or rpc://host:port/key for remote devices.",
 )
 @click.option("--rules", default="", metavar="FILE.py:NAME", help="Your own sketch rules, tried before ours.")
+@click.option(
+    "--disable",
+    multiple=True,
+    metavar="NAME",
+    help="Go without a part, to see what it is worth: draft, pretrained, crossover, descent, racing, "
+    "packing. May be given several times.",
+)
 @click.option("--quiet", is_flag=True, help="No progress while it runs.")
 @with_input_shapes
 @with_json
@@ -85,6 +92,7 @@ def tune(
     resume: bool,
     measure: str,
     rules: str,
+    disable: tuple[str, ...],
     quiet: bool,
     input_shapes: tuple[tuple[str, tuple[int, ...]], ...],
     as_json: bool,
@@ -109,6 +117,7 @@ def tune(
         strategy=strategy,
         resume=resume,
         measure=measure,
+        disable=disable,
         input_shapes=shapes_of(input_shapes),
         rules=rules,
     )

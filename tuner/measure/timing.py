@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, comb
+from math import ceil, comb, inf
 from statistics import median
 
 from tuner.measure.base import Timing
@@ -64,6 +64,10 @@ class RacePolicy:
             )
         if min(self.quick_repeats, self.block_repeats, self.least_repeats, self.most_repeats) < 1:
             raise ValueError("race policy: every count of repeats must be at least 1")
+
+
+NO_RACE = RacePolicy(hopeless_ratio=inf, slow_ratio=inf, least_repeats=11, most_repeats=11)
+"""No candidate stops early because it is slow: each gets 11 repeats (fewer only where they take long)."""
 
 
 @dataclass(frozen=True, slots=True)

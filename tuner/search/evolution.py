@@ -1,21 +1,35 @@
 """Evolutionary search over whole populations (Ansor section 5.1), in decision space.
 
 One round: per sketch a population of measured elites and fresh samples evolves for some generations
-under the cost model; the best unmeasured candidates of all sketches, the neighbours of the incumbent
-(coordinate descent, DPAnsor) and a few random ones make the batch.
+under the cost model, by operators that get the more children the more they paid lately; what is
+worth measuring of it becomes the batch (``batch.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_space.sketch import Sketch
 from tuner.search.base import Proposal
-from tuner.search.scorer import Rows, Scorer, Seconds
+from tuner.search.batch import BatchOptions, Pool, choose
+from tuner.search.operators import OPERATORS, Bandit
+from tuner.search.scorer import Rows, Scorer
+
+_STALL_TRIALS = 32
+"""Measurements without a gain after which the neighbourhood of the incumbent is searched."""
+_STALL_GAIN = 0.02
+_LEAST_POPULATION = 128
+"""A population of fewer costs as much time."""
+_SEVERAL = 3
+"""Sketches in a round from which on each gets half the generations."""
+_CONSIDERED = 256
+"""Candidates of a sketch that may enter a batch."""
+_FAST_PART = 4
+"""The fastest 1 in 4 of a batch give credit to the operators that made them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,31 +38,43 @@ class EvolutionOptions:
 
     Attributes:
         population: Candidates kept per round, over all sketches.
-        generations: Generations per round.
-        crossover: Share of children with two parents.
-        explore: Share of a batch drawn at random (Ansor's eps-greedy).
-        neighbours: Share of a batch taken from the incumbent's neighbourhood.
-        elites: Measured candidates that enter the population.
+        generations: Generations per round of a sketch; half as many where several share a round.
+        elites: Measured candidates of a sketch that enter its population.
+        operators: Which of :data:`~tuner.search.operators.OPERATORS` make children.
+        batch: What a batch is made of.
     """
 
     population: int = 1024
     generations: int = 4
-    crossover: float = 0.3
-    explore: float = 0.06
-    neighbours: float = 0.25
-    elites: int = 64
+    elites: int = 48
+    operators: tuple[str, ...] = tuple(OPERATORS)
+    batch: BatchOptions = field(default_factory=BatchOptions)
+
+
+def search_options(disable: Collection[str]) -> EvolutionOptions:
+    """Return the options of a search that goes without some parts (:data:`tuner.options.ABLATIONS`)."""
+    operators = tuple(n for n in OPERATORS if n not in disable)
+    batch = BatchOptions(descent=0.0) if "descent" in disable else BatchOptions()
+    return EvolutionOptions(operators=operators, batch=batch)
 
 
 @dataclass(slots=True)
-class _Pool:
-    """Scored candidates of one sketch."""
+class _Measured:
+    """What is known of one sketch: decisions, their keys and seconds (``nan`` for failures)."""
 
-    rows: Rows
-    seconds: Seconds
-    origin: NDArray[np.int8]
+    rows: list[Rows] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
 
+    def fastest(self, count: int) -> Rows:
+        """Return the decisions of the fastest candidates, fastest first."""
+        order = np.argsort(self.seconds, kind="stable")[:count]
+        return np.array([self.rows[i] for i in order if not np.isnan(self.seconds[i])], np.int32)
 
-_ORIGINS = ("sample", "mutate", "crossover", "elite", "neighbour")
+    @property
+    def best(self) -> float:
+        """Least seconds; ``nan`` if nothing worked."""
+        return float(np.fmin.reduce(self.seconds)) if self.seconds else float("nan")
 
 
 class EvolutionarySearch:
@@ -72,7 +98,25 @@ class EvolutionarySearch:
         self._scorer = scorer
         self._rng = rng
         self._options = options or EvolutionOptions()
-        self._measured: dict[tuple[str, bytes], float] = {}
+        self._measured = {name: _Measured() for name in self._sketches}
+        self._suggested: dict[str, Rows] = {}
+        self._bandit = Bandit(self._options.operators)
+        self._proposed: dict[tuple[str, int], str] = {}
+        self._history: list[float] = []
+
+    def suggest(self, sketch: str, rows: NDArray[np.int32]) -> None:
+        """Take candidates that did well elsewhere (another task, another machine) as first parents.
+
+        Args:
+            sketch: Name of the sketch; unknown names are ignored.
+            rows: [N, S] decisions; invalid ones are ignored.
+        """
+        if sketch not in self._sketches or not len(rows):
+            return
+        rows = np.asarray(rows, dtype=np.int32)
+        rows = rows[self._sketches[sketch].valid(rows)]
+        known = self._suggested.get(sketch, rows[:0])
+        self._suggested[sketch] = np.concatenate([known, rows])
 
     def observe(self, sketch: str, rows: NDArray[np.int32], seconds: Sequence[float | None]) -> None:
         """See :class:`tuner.search.base.SearchStrategy`."""
@@ -80,136 +124,154 @@ class EvolutionarySearch:
             return
         rows = np.asarray(rows, dtype=np.int32)
         values = np.array([np.nan if s is None else s for s in seconds], dtype=np.float64)
-        for row, value in zip(rows, values, strict=True):
-            self._measured[(sketch, row.tobytes())] = float(value)
+        known = self._measured[sketch]
+        keys = self._sketches[sketch].space.keys(rows).tolist()
+        known.rows.extend(rows)
+        known.keys.extend(keys)
+        known.seconds.extend(values.tolist())
+        for value in values:
+            self._history.append(float(np.fmin(value, self._history[-1] if self._history else np.nan)))
+        limit = self._fast_limit()
+        for key, value in zip(keys, values, strict=True):
+            origin = self._proposed.pop((sketch, key), None)
+            if origin is not None:
+                self._bandit.saw_measurement(origin, bool(value <= limit))
         self._scorer.learn(self._sketches[sketch], rows, values)
 
     def propose(self, count: int) -> list[Proposal]:
         """See :class:`tuner.search.base.SearchStrategy`."""
-        shares = self._shares()
-        pools = {name: self._evolve(name, shares[name]) for name in self._sketches}
-        return self._batch(pools, count)
+        best = self._history[-1] if self._history else float("nan")
+        sizes = self._sizes()
+        generations = self._options.generations // (1 if len(sizes) < _SEVERAL else 2)
+        pools = {name: self._evolve(name, size, generations) for name, size in sizes.items()}
+        near = {name: pool for name in sizes if (pool := self._neighbours(name, best)) is not None}
+        if not any(len(pool.rows) for pool in (*pools.values(), *near.values())):
+            # The sketches of this round are exhausted, others may not be.
+            others = [name for name in self._sketches if name not in sizes]
+            pools = {name: self._evolve(name, _LEAST_POPULATION, 1) for name in others}
+        random = self._random(max(1, round(count * self._options.batch.explore)))
+        proposals = choose(pools, near, random, count, self._options.batch, self.is_stalled)
+        self._proposed = {
+            (p.sketch, int(self._sketches[p.sketch].space.keys(p.row[None])[0])): p.origin for p in proposals
+        }
+        return proposals
 
-    def _shares(self) -> dict[str, int]:
-        """Divide the population: every sketch a part, more to those that measured well."""
-        best: dict[str, float] = {}
-        for (name, _), seconds in self._measured.items():
-            if not np.isnan(seconds):
-                best[name] = min(seconds, best.get(name, np.inf))
-        weights = {name: 1.0 for name in self._sketches}
-        if best:
-            record = min(best.values())
-            weights = {n: 0.15 + (record / best[n]) ** 2 if n in best else 0.4 for n in self._sketches}
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the last measurements brought next to nothing."""
+        if len(self._history) <= _STALL_TRIALS:
+            return False
+        before, now = self._history[-1 - _STALL_TRIALS], self._history[-1]
+        return bool(now > (1.0 - _STALL_GAIN) * before)
+
+    def _fast_limit(self) -> float:
+        seconds = [s for m in self._measured.values() for s in m.seconds[-64:] if not np.isnan(s)]
+        return float(np.quantile(seconds, 1.0 / _FAST_PART)) if seconds else float("inf")
+
+    def _sizes(self) -> dict[str, int]:
+        """Divide the population: more to sketches that measured well, nothing to some that did not."""
+        best = {name: m.best for name, m in self._measured.items()}
+        record = float(np.fmin.reduce(list(best.values())))
+        if np.isnan(record):
+            equal = max(_LEAST_POPULATION, self._options.population // len(best))
+            return dict.fromkeys(best, equal)
+        weights = {
+            name: 0.05 + (record / seconds) ** 3
+            if not np.isnan(seconds)
+            else (0.4 if not self._measured[name].rows else 0.1)
+            for name, seconds in best.items()
+        }
         total = sum(weights.values())
-        return {n: max(64, int(self._options.population * w / total)) for n, w in weights.items()}
+        sizes: dict[str, int] = {}
+        for name, weight in weights.items():
+            share = self._options.population * weight / total
+            # A sketch whose part is too small for a population takes part in some rounds only.
+            if share >= _LEAST_POPULATION or self._rng.random() < share / _LEAST_POPULATION:
+                sizes[name] = max(_LEAST_POPULATION, int(share))
+        return sizes
 
-    def _elites(self, name: str) -> Rows:
-        mine = [
-            (seconds, key[1])
-            for key, seconds in self._measured.items()
-            if key[0] == name and not np.isnan(seconds)
-        ]
-        mine.sort(key=lambda item: item[0])
-        width = len(self._sketches[name].space.slots)
-        rows = [np.frombuffer(data, dtype=np.int32) for _, data in mine[: self._options.elites]]
-        return np.array(rows, dtype=np.int32).reshape(len(rows), width)
-
-    def _evolve(self, name: str, size: int) -> _Pool:
+    def _evolve(self, name: str, size: int, generations: int) -> Pool:
         sketch = self._sketches[name]
-        elites = self._elites(name)
-        fresh = sketch.sample(self._rng, size)
-        pool = self._scored(sketch, np.concatenate([elites, fresh]), len(elites))
-        for _ in range(self._options.generations):
-            if not len(pool.rows):
-                break
-            children, origin = self._children(sketch, pool, size)
-            pool = self._merge(sketch, pool, children, origin, size)
-        if len(elites):
-            near = np.concatenate([sketch.space.neighbourhood(row) for row in elites[:3]])
-            near = near[sketch.valid(near)] if len(near) else near
-            origin = np.full(len(near), _ORIGINS.index("neighbour"), dtype=np.int8)
-            pool = self._merge(sketch, pool, near, origin, size + len(near))
-        return pool
+        known = self._measured[name]
+        sampled = sketch.sample(self._rng, size)
+        elites = known.fastest(self._options.elites).reshape(-1, sampled.shape[1])
+        suggested = self._suggested.get(name, sampled[:0])
+        rows = np.concatenate([elites, suggested, sampled])
+        origin = np.full(len(rows), "sample", dtype="U10")
+        origin[len(elites) : len(elites) + len(suggested)] = "transfer"
+        rows, origin = self._fresh(sketch, rows, origin, None)
+        pool = self._scored(sketch, rows, origin)
+        for _ in range(generations if len(pool.rows) else 0):
+            rows, origin = self._children(sketch, pool, size)
+            made = self._count(origin)
+            rows, origin = self._fresh(sketch, rows, origin, pool)
+            joined = pool.joined(self._scored(sketch, rows, origin))
+            is_child = np.arange(len(joined.rows)) >= len(pool.rows)
+            keep = np.argsort(joined.seconds, kind="stable")[:size]
+            self._bandit.saw_children(made, self._count(joined.origin[keep[is_child[keep]]]))
+            pool = joined.taken(keep)
+        return self._unmeasured(name, pool)
 
-    def _scored(self, sketch: Sketch, rows: Rows, elites: int) -> _Pool:
-        origin = np.zeros(len(rows), dtype=np.int8)
-        origin[:elites] = _ORIGINS.index("elite")
-        rows, first = np.unique(rows, axis=0, return_index=True)
-        return _Pool(rows, self._scorer.score(sketch, rows), origin[first])
+    def _scored(self, sketch: Sketch, rows: Rows, origin: NDArray[np.str_]) -> Pool:
+        prediction = self._scorer.predict(sketch, rows)
+        return Pool(rows, prediction.seconds, origin, prediction.spread)
 
-    def _children(self, sketch: Sketch, pool: _Pool, count: int) -> tuple[Rows, NDArray[np.int8]]:
+    def _count(self, origin: NDArray[np.str_]) -> NDArray[np.float64]:
+        return np.array([float((origin == name).sum()) for name in self._bandit.names])
+
+    def _children(self, sketch: Sketch, pool: Pool, count: int) -> tuple[Rows, NDArray[np.str_]]:
         """Make children of parents drawn by rank."""
-        rank = np.argsort(np.argsort(pool.seconds))
+        rank = np.argsort(np.argsort(pool.seconds, kind="stable"))
         weights = np.exp(-4.0 * rank / max(1, len(rank)))
         weights /= weights.sum()
-        mothers = pool.rows[self._rng.choice(len(pool.rows), size=count, p=weights)]
-        fathers = pool.rows[self._rng.choice(len(pool.rows), size=count, p=weights)]
-        crossed = self._rng.random(count) < self._options.crossover
-        mixed = sketch.space.crossover(self._rng, mothers, fathers)
-        mutated = sketch.space.mutate(self._rng, mothers, moves=1 + int(self._rng.random() < 0.4))
-        children = np.where(crossed[:, None], mixed, mutated).astype(np.int32)
-        origin = np.where(crossed, _ORIGINS.index("crossover"), _ORIGINS.index("mutate")).astype(np.int8)
-        valid = sketch.valid(children)
-        return children[valid], origin[valid]
+        rows: list[Rows] = []
+        origin: list[str] = []
+        for name, number in zip(
+            self._bandit.names, self._rng.multinomial(count, self._bandit.shares), strict=True
+        ):
+            mothers = pool.rows[self._rng.choice(len(pool.rows), size=number, p=weights)]
+            fathers = pool.rows[self._rng.choice(len(pool.rows), size=number, p=weights)]
+            children = OPERATORS[name](sketch.space, self._rng, mothers, fathers)
+            children = children[sketch.valid(children)]
+            rows.append(children)
+            origin += [name] * len(children)
+        return np.concatenate(rows), np.array(origin, dtype="U10")
 
-    def _merge(self, sketch: Sketch, pool: _Pool, rows: Rows, origin: NDArray[np.int8], size: int) -> _Pool:
-        known = {row.tobytes() for row in pool.rows}
-        fresh: list[int] = []
-        for i, row in enumerate(rows):
-            data = row.tobytes()
-            if data not in known:
-                known.add(data)
-                fresh.append(i)
-        if not fresh:
-            return pool
-        rows, origin = rows[fresh], origin[fresh]
-        joined = _Pool(
-            np.concatenate([pool.rows, rows]),
-            np.concatenate([pool.seconds, self._scorer.score(sketch, rows)]),
-            np.concatenate([pool.origin, origin]),
-        )
-        keep = np.argsort(joined.seconds, kind="stable")[:size]
-        return _Pool(joined.rows[keep], joined.seconds[keep], joined.origin[keep])
+    def _fresh(
+        self, sketch: Sketch, rows: Rows, origin: NDArray[np.str_], pool: Pool | None
+    ) -> tuple[Rows, NDArray[np.str_]]:
+        """Return the rows that are new, each once, in random order (equal scores favour none)."""
+        keys, first = np.unique(sketch.space.keys(rows), return_index=True)
+        if pool is not None:
+            first = first[~np.isin(keys, sketch.space.keys(pool.rows))]
+        first = self._rng.permutation(first)
+        return rows[first], origin[first]
 
-    def _batch(self, pools: Mapping[str, _Pool], count: int) -> list[Proposal]:
-        ranked: list[Proposal] = []
-        for name, pool in pools.items():
-            for i in np.argsort(pool.seconds, kind="stable"):
-                proposal = Proposal(name, pool.rows[i], float(pool.seconds[i]), _ORIGINS[int(pool.origin[i])])
-                if proposal.key not in self._measured:
-                    ranked.append(proposal)
-        ranked.sort(key=lambda p: p.predicted_seconds)
-        if not ranked:
-            return []
-        chosen: dict[tuple[str, bytes], Proposal] = {}
+    def _unmeasured(self, name: str, pool: Pool) -> Pool:
+        keys = self._sketches[name].space.keys(pool.rows)
+        left = pool.taken(np.flatnonzero(~np.isin(keys, np.array(self._measured[name].keys, np.uint64))))
+        return left.taken(np.argsort(left.seconds, kind="stable")[:_CONSIDERED])
 
-        def take(candidates: Sequence[Proposal], wanted: int, diverse: bool) -> None:
-            for proposal in candidates:
-                if len(chosen) >= count or wanted <= 0:
-                    return
-                if proposal.key in chosen or (diverse and self._is_crowded(proposal, chosen.values())):
-                    continue
-                chosen[proposal.key] = proposal
-                wanted -= 1
+    def _random(self, count: int) -> dict[str, Pool]:
+        """Draw unmeasured candidates uniformly from sketches drawn uniformly."""
+        names = [str(name) for name in self._rng.choice(list(self._sketches), count)]
+        found: dict[str, Pool] = {}
+        for name in sorted(set(names)):
+            sketch = self._sketches[name]
+            rows = sketch.sample(self._rng, names.count(name))
+            origin = np.full(len(rows), "random", dtype="U10")
+            found[name] = self._unmeasured(name, self._scored(sketch, rows, origin))
+        return found
 
-        if not self._measured:
-            # Nothing is known of this task: look at the best of every sketch first.
-            for name in pools:
-                take([p for p in ranked if p.sketch == name], 1, diverse=False)
-        near = [p for p in ranked if p.origin == "neighbour"]
-        take(near, round(self._options.neighbours * count), diverse=False)
-        explore = round(self._options.explore * count + 0.49) if count > 2 else 0
-        picked = self._rng.permutation(len(ranked))[: 4 * explore]
-        take(ranked, count - len(chosen) - explore, diverse=True)
-        take([ranked[i] for i in picked], explore, diverse=False)
-        take(ranked, count, diverse=False)
-        return sorted(chosen.values(), key=lambda p: p.predicted_seconds)
-
-    @staticmethod
-    def _is_crowded(proposal: Proposal, chosen: Iterable[Proposal]) -> bool:
-        """Report whether two chosen candidates differ from this one in a single decision."""
-        close = 0
-        for other in chosen:
-            if other.sketch == proposal.sketch and int(np.sum(other.row != proposal.row)) <= 1:
-                close += 1
-        return close >= 2
+    def _neighbours(self, name: str, best: float) -> Pool | None:
+        """Return the unmeasured neighbours of the incumbent, if this sketch holds it."""
+        known = self._measured[name]
+        if not self._options.batch.descent or not known.seconds or not known.best <= best:
+            return None
+        sketch = self._sketches[name]
+        rows = sketch.space.neighbourhood(known.fastest(1)[0])
+        rows = rows[sketch.valid(rows)]
+        if not len(rows):
+            return None
+        origin = np.full(len(rows), "neighbour", dtype="U10")
+        return self._unmeasured(name, self._scored(sketch, rows, origin))

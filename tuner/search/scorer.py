@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cost_models.features import describe
+from cost_models.features.columns import COLUMN_INDEX
+from cost_models.predictor import Prediction
 from search_space.hardware import Machine
 from search_space.sketch import Sketch
 
+_DRAFT_COLUMNS = [index for name, index in COLUMN_INDEX.items() if name.startswith("draft_")]
 Rows = NDArray[np.int32]
 Seconds = NDArray[np.float64]
 
@@ -30,8 +33,8 @@ class PredictorLike(Protocol):
 
     def predict(
         self, features: NDArray[np.float32], draft_seconds: NDArray[np.float64], group: int
-    ) -> Seconds:
-        """Return predicted seconds, lower is better; comparable within one task."""
+    ) -> Prediction:
+        """Return predicted seconds, lower is better and comparable within one task, and their doubt."""
         ...
 
 
@@ -42,19 +45,26 @@ class Scorer:
         hardware: Limits.
         predictor: The model that all tasks of a run share.
         group: The task's number.
+        use_draft: Whether the draft model has a say; without it what it predicts is hidden.
     """
 
-    def __init__(self, hardware: Machine, predictor: PredictorLike, group: int) -> None:
+    def __init__(
+        self, hardware: Machine, predictor: PredictorLike, group: int, use_draft: bool = True
+    ) -> None:
         self._hardware = hardware
         self._predictor = predictor
         self._group = group
+        self._use_draft = use_draft
 
     def score(self, sketch: Sketch, rows: Rows) -> Seconds:
         """Predict seconds for every row: [N]."""
+        return self.predict(sketch, rows).seconds
+
+    def predict(self, sketch: Sketch, rows: Rows) -> Prediction:
+        """Predict seconds for every row, and how doubtful they are."""
         if not len(rows):
-            return np.zeros(0)
-        features, draft = self._features(sketch, rows)
-        return self._predictor.predict(features, draft, self._group)
+            return Prediction(np.zeros(0), np.zeros(0))
+        return self._predictor.predict(*self._features(sketch, rows), self._group)
 
     def learn(self, sketch: Sketch, rows: Rows, seconds: Seconds) -> None:
         """Hand measurements to the model; ``nan`` for failures."""
@@ -64,4 +74,7 @@ class Scorer:
 
     def _features(self, sketch: Sketch, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         features, draft = describe(sketch.nests(rows), self._hardware)
+        if not self._use_draft:
+            features[:, _DRAFT_COLUMNS] = 0.0
+            draft = np.ones_like(draft)
         return features, np.asarray(draft, dtype=np.float64)
