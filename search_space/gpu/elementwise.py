@@ -155,7 +155,7 @@ def bound_nest(block: BlockInfo, threads: Floats, width: Floats, stage: str = "e
     extents = np.stack([c[0] for c in columns], axis=1)
     accesses = []
     for use in (*block.writes, *block.reads):
-        coefficients = np.zeros((size, len(use.shape), len(columns)))
+        coefficients: Floats = np.zeros((size, len(use.shape), len(columns)))
         for place, (_, axis, step, _) in enumerate(columns):
             if axis >= 0:
                 coefficients[:, :, place] = use.coefficients[None, :, axis] * step[:, None]
