@@ -1,6 +1,6 @@
-"""Train the model that is shipped: ``python -m scripts.train_pretrained DATA.npz...``.
+"""Train the model that is shipped: ``python -m scripts.train_pretrained DATA...``.
 
-A data file is an ``.npz`` with:
+DATA are ``.npz`` files, or folders of them as ``scripts/collect_dataset.py`` makes them, with:
 
 - ``features`` float32 [N, F], columns of this program's feature version;
 - ``draft_seconds`` float64 [N] and ``measured_seconds`` float64 [N] (``nan`` for a failure);
@@ -9,9 +9,10 @@ A data file is an ``.npz`` with:
 - ``feature_version`` int and ``columns`` str [F];
 - ``hardware`` str: JSON of one machine (``Hardware.to_dict()``).
 
-The model is judged by leaving out one operator at a time, both without any measurement of it and
-with 64 measurements of each of its tasks; the shipped trees are stopped by held-out operators too.
-Written: ``residual.npz`` and ``card.json``.
+Several recipes are judged by leaving out one operator at a time, both without any measurement of it
+and with half of its rows (at most 64 a task) as a run's own; the one with the best pairwise accuracy
+without measurements is trained on everything and shipped. How many trees a recipe gets is decided by
+early stopping on held-out operators. Written: ``residual.npz`` and ``card.json``.
 """
 
 from __future__ import annotations
@@ -20,22 +21,57 @@ import datetime
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+import xgboost
 
 from cost_models.base import Dataset
-from cost_models.boosters import BoosterSet, TreeOptions, train_boosters, write_sets
+from cost_models.boosters import BoosterSet, TreeOptions, write_sets
 from cost_models.features.columns import COLUMNS, FEATURE_VERSION
 from cost_models.metrics import summary
 from cost_models.pretrained import CARD_FILE, KIND, WEIGHTS_DIRECTORY, WEIGHTS_FILE
 from cost_models.xgb_ranker import XGBRanker, centred
 
-OPTIONS = TreeOptions(depth=5, rounds=150, eta=0.1, folds=1, patience=20)
-"""One booster, so that ranking thousands of candidates stays a matter of milliseconds."""
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the residual is learned.
+
+    Attributes:
+        trees: Shape of the trees.
+        portable: Whether columns with absolute sizes are hidden, so that only ratios to the machine and
+            shapes of the inner loops can be learned: sizes tell operators apart, and those are left out.
+        speed_weight: A row weighs ``(fastest of its task / its time) ** speed_weight``: what a search
+            must tell apart is fast.
+    """
+
+    trees: TreeOptions
+    portable: bool = False
+    speed_weight: float = 0.0
+
+
+_SHALLOW = TreeOptions(depth=4, rounds=400, eta=0.05, columns=0.4, patience=30, min_weight=4.0)
+_DEEP = TreeOptions(depth=7, rounds=400, eta=0.05, columns=0.4, patience=30, min_weight=8.0)
+RECIPES = {
+    "squares": Recipe(_SHALLOW),
+    "deep": Recipe(_DEEP),
+    "portable": Recipe(_SHALLOW, portable=True),
+    "deep portable": Recipe(_DEEP, portable=True),
+    "weighted portable": Recipe(_DEEP, portable=True, speed_weight=0.5),
+    "robust portable": Recipe(replace(_DEEP, loss="reg:pseudohubererror"), portable=True),
+}
+"""One booster each, so that ranking thousands of candidates stays a matter of milliseconds."""
+ABSOLUTE_UNITS = ("flop", "bytes", "ns", "tasks")
+ABSOLUTE_NAMES = (
+    *("main_iterations", "main_executions", "main_spatial", "main_reduction", "main_transcendentals"),
+    *("code_branches", "l1_sweeps", "l2_sweeps", "l3_sweeps", "l1_iterations", "l2_iterations"),
+    *("l3_iterations", "aux_executions", "slot_0", "slot_1", "slot_2", "slot_3"),
+)
+FOLDS = 4
 RUN_TRIALS = 64
 
 
@@ -103,68 +139,123 @@ def read(paths: Sequence[Path], exclude: Sequence[str] = ()) -> Collected:
     return Collected(data, tuple(operators), tuple(workloads), tuple(hardware))
 
 
-def fit(collected: Collected, without: set[str], seed: int, threads: int) -> BoosterSet:
-    """Train on all operators but some, stopped by about a fifth of the operators that remain.
+def portable_columns() -> np.ndarray:
+    """Return the mask [F] of columns that are not absolute sizes."""
+    return np.array(
+        [column.unit not in ABSOLUTE_UNITS and column.name not in ABSOLUTE_NAMES for column in COLUMNS]
+    )
 
-    Args:
-        collected: Everything.
-        without: Operators to leave out.
-        seed: Chooses the operators that stop the training.
-        threads: Threads.
 
-    Returns:
-        The trees.
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a recipe is trained on.
+
+    Attributes:
+        data: Rows that ran.
+        matrix: Their features; hidden columns are never drawn.
+        target: [N] ``log2(draft / measured)``, centred within each task.
     """
-    use = collected.data.succeeded & ~collected.rows_of(without)
-    data = collected.data.take(use)
+
+    data: Dataset
+    matrix: xgboost.DMatrix
+    target: np.ndarray
+
+    def part(self, rows: np.ndarray) -> xgboost.DMatrix:
+        """Return some rows."""
+        return self.matrix.slice(np.flatnonzero(rows), allow_groups=True)
+
+
+def training_of(collected: Collected, recipe: Recipe, threads: int) -> Training:
+    """Prepare targets and weights; every task weighs the same."""
+    data = collected.data.take(collected.data.succeeded)
     target = centred(np.log2(data.draft_seconds / data.measured_seconds), data.groups)
-    names = np.array(sorted({collected.operators[group] for group in np.unique(data.groups)}))
-    stop = set(np.random.default_rng(seed).permutation(names)[: max(1, len(names) // 5)].tolist())
-    held_out = [collected.rows_of(stop)[use]] if len(names) > 1 else None
-    return train_boosters(data.features, target, OPTIONS, seed, threads, held_out)
+    weights = np.ones(len(data))
+    for group in np.unique(data.groups):
+        rows = data.groups == group
+        weights[rows] = (
+            data.measured_seconds[rows].min() / data.measured_seconds[rows]
+        ) ** recipe.speed_weight
+        weights[rows] /= weights[rows].mean()
+    matrix = xgboost.DMatrix(data.features, label=target, weight=weights, nthread=threads)
+    matrix.set_info(feature_weights=portable_columns() if recipe.portable else np.ones(len(COLUMNS)))
+    return Training(data, matrix, target)
 
 
-def evaluate(collected: Collected, seed: int, threads: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Judge the recipe on each operator after training on all others.
+def grow(
+    training: Training, rows: np.ndarray, recipe: Recipe, trees: int, seed: int, threads: int
+) -> BoosterSet:
+    """Train on some rows for a fixed number of trees."""
+    return BoosterSet(
+        [xgboost.train(recipe.trees.parameters(seed, threads), training.part(rows), trees)], threads
+    )
+
+
+def best_trees(collected: Collected, training: Training, recipe: Recipe, seed: int, threads: int) -> int:
+    """Return how many trees do best on operators that were not trained on (mean over folds)."""
+    operators = np.array(collected.operators)[training.data.groups]
+    names = np.random.default_rng(seed).permutation(np.unique(operators))
+    if len(names) < 2:
+        return recipe.trees.rounds // 4
+    found: list[int] = []
+    for fold in range(min(FOLDS, len(names))):
+        out = np.isin(operators, names[fold::FOLDS])
+        booster = xgboost.train(
+            recipe.trees.parameters(seed, threads),
+            training.part(~out),
+            recipe.trees.rounds,
+            evals=[(training.part(out), "held_out")],
+            early_stopping_rounds=recipe.trees.patience,
+            verbose_eval=False,
+        )
+        found.append(booster.best_iteration + 1)
+    return max(1, round(float(np.mean(found))))
+
+
+def evaluate(
+    collected: Collected, recipe: Recipe, seed: int, threads: int
+) -> tuple[int, dict[str, dict[str, dict[str, float]]]]:
+    """Judge a recipe on each operator after training on all others.
 
     Args:
         collected: Everything.
-        seed: Chooses the 64 measurements of a run.
+        recipe: How to train.
+        seed: Chooses the measurements of a run.
         threads: Threads.
 
     Returns:
-        For each operator and for their ``mean``: figures of ``draft``, ``pretrained`` (no
-        measurement), ``run`` (64 measurements of each task, no pre-training) and ``pretrained_run``.
+        The number of trees, and for each operator and for their ``mean`` the figures of ``draft``,
+        ``pretrained`` (no measurement), ``run`` (half of the rows of each task, at most 64, as the run's
+        own; tested on the others; no pre-training) and ``pretrained_run`` (both).
     """
     table: dict[str, dict[str, dict[str, float]]] = {}
+    training = training_of(collected, recipe, threads)
+    trees = best_trees(collected, training, recipe, seed, threads)
     present = {collected.operators[group] for group in np.unique(collected.data.groups)}
     for operator in sorted(present) if len(present) > 1 else ():
-        prior = fit(collected, {operator}, seed, threads)
+        others = ~collected.rows_of({operator})[collected.data.succeeded]
+        prior = grow(training, others, recipe, trees, seed, threads)
         data = collected.data.take(collected.rows_of({operator}))
         order = np.random.default_rng(seed).permutation(len(data))
-        rank = np.empty(len(data), np.intp)
+        own = np.zeros(len(data), bool)
         for group in np.unique(data.groups):
             rows = order[data.groups[order] == group]
-            rank[rows] = np.arange(len(rows))
-        trained, rest = data.take(rank < RUN_TRIALS), data.take(rank >= RUN_TRIALS)
-        row = {
+            own[rows[: min(RUN_TRIALS, len(rows) // 2)]] = True
+        trained, rest = data.take(own), data.take(~own)
+        table[operator] = {
             "draft": summary(-np.log2(data.draft_seconds), data.measured_seconds, data.groups),
             "pretrained": _figures(XGBRanker(seed, threads, prior), data),
+            "run": _figures(XGBRanker(seed, threads).fit(trained), rest),
+            "pretrained_run": _figures(XGBRanker(seed, threads, prior).fit(trained), rest),
         }
-        if len(rest) > 1:
-            row["run"] = _figures(XGBRanker(seed, threads).fit(trained), rest)
-            row["pretrained_run"] = _figures(XGBRanker(seed, threads, prior).fit(trained), rest)
-        table[operator] = row
     if table:
         table["mean"] = {
             kind: {
-                name: float(np.mean([row[kind][name] for row in table.values() if kind in row]))
+                name: float(np.mean([row[kind][name] for row in table.values()]))
                 for name in ("pairwise_accuracy", "recall_at_30", "best_of_top_8", "spearman")
             }
             for kind in ("draft", "pretrained", "run", "pretrained_run")
-            if any(kind in row for row in table.values())
         }
-    return table
+    return trees, table
 
 
 def _figures(model: XGBRanker, data: Dataset) -> dict[str, float]:
@@ -178,8 +269,19 @@ def write(directory: Path, model: BoosterSet, card: dict[str, Any]) -> None:
     (directory / CARD_FILE).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
 
 
+def _show(name: str, table: dict[str, dict[str, dict[str, float]]]) -> None:
+    for kind, figures in table.get("mean", {}).items():
+        text = ", ".join(f"{figure} {value:.3f}" for figure, value in figures.items())
+        click.echo(f"{name}, {kind}: {text}", err=True)
+
+
 def card_of(
-    collected: Collected, metrics: dict[str, Any], trees: int, date: str, excluded: Sequence[str]
+    collected: Collected,
+    metrics: dict[str, Any],
+    recipes: dict[str, float],
+    trees: int,
+    date: str,
+    excluded: Sequence[str],
 ) -> dict[str, Any]:
     """Describe what the weights know."""
     groups = np.unique(collected.data.groups)
@@ -193,34 +295,51 @@ def card_of(
         "rows": len(collected.data),
         "failures": int((~collected.data.succeeded).sum()),
         "trees": trees,
+        "recipes": recipes,
         "target": "log2(draft_seconds / measured_seconds), centred within each task",
-        "evaluation": "leave one operator out; run: 64 measurements of each task, tested on the others",
+        "evaluation": "leave one operator out; run: half of the rows of each task (at most 64) are its own "
+        "measurements, tested on the others; recipes: pairwise accuracy without any",
         "metrics": metrics,
     }
 
 
 @click.command()
-@click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=WEIGHTS_DIRECTORY)
 @click.option("--exclude", multiple=True, help="Operator to leave out; may be given several times.")
+@click.option("--recipe", multiple=True, type=click.Choice(list(RECIPES)), help="Judge only these recipes.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=1, show_default=True)
-def main(data: tuple[Path, ...], output: Path, exclude: tuple[str, ...], seed: int, threads: int) -> None:
+def main(
+    data: tuple[Path, ...],
+    output: Path,
+    exclude: tuple[str, ...],
+    recipe: tuple[str, ...],
+    seed: int,
+    threads: int,
+) -> None:
     """Train on DATA files, judge by leaving out operators, and write weights and card."""
     try:
-        collected = read(data, exclude)
+        files = [file for path in data for file in (sorted(path.glob("*.npz")) if path.is_dir() else [path])]
+        collected = read(files, exclude)
     except (ValueError, KeyError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    metrics = evaluate(collected, seed, threads)
-    model = fit(collected, set(), seed, threads)
-    trees = sum(booster.num_boosted_rounds() for booster in model.boosters)
+    figures = {}
+    for name in recipe or RECIPES:
+        figures[name] = evaluate(collected, RECIPES[name], seed, threads)
+        _show(name, figures[name][1])
+    recipes = {
+        name: table["mean"]["pretrained"]["pairwise_accuracy"] if table else 0.0
+        for name, (_, table) in figures.items()
+    }
+    chosen = max(recipes, key=lambda name: recipes[name])
+    trees, metrics = figures[chosen]
+    training = training_of(collected, RECIPES[chosen], threads)
+    model = grow(training, np.ones(len(training.data), bool), RECIPES[chosen], trees, seed, threads)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    card = card_of(collected, metrics, trees, today, exclude)
-    write(output, model, card)
-    for kind, figures in metrics.get("mean", {}).items():
-        text = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        click.echo(f"{kind}: {text}", err=True)
+    write(output, model, card_of(collected, metrics, recipes, trees, today, exclude))
+    click.echo(f"best recipe: {chosen}, {trees} trees", err=True)
     click.echo(f"wrote {output / WEIGHTS_FILE} and {output / CARD_FILE}", err=True)
 
 

@@ -142,7 +142,7 @@ def bound_nest(block: BlockInfo, threads: Floats, width: Floats, stage: str = "e
     ones = np.ones(size)
     columns: list[tuple[Floats, int, Floats, Binding]] = []
     for i in spatial:
-        step = inner[i] * (width if i == spatial[-1] else 1.0)
+        step: Floats = inner[i] * (width if i == spatial[-1] else 1.0)
         columns.append((outer[i], i, step, Binding.BLOCK))
     for i in spatial:
         columns.append((inner[i], i, width if i == spatial[-1] else ones, Binding.THREAD))
@@ -155,7 +155,7 @@ def bound_nest(block: BlockInfo, threads: Floats, width: Floats, stage: str = "e
     extents = np.stack([c[0] for c in columns], axis=1)
     accesses = []
     for use in (*block.writes, *block.reads):
-        coefficients: Floats = np.zeros((size, len(use.shape), len(columns)))
+        coefficients = np.zeros((size, len(use.shape), len(columns)))
         for place, (_, axis, step, _) in enumerate(columns):
             if axis >= 0:
                 coefficients[:, :, place] = use.coefficients[None, :, axis] * step[:, None]

@@ -165,3 +165,13 @@ def test_time_limits_a_run() -> None:
         tasks, resolve_target(threads=2), options, FakeMeasurer(), clock=lambda: float(next(ticks))
     )
     assert "time" in session.run().stopped
+
+
+def test_the_same_seed_measures_the_same_candidates() -> None:
+    one, two = FakeMeasurer(), FakeMeasurer()
+    for measurer in (one, two):
+        run(measurer, strategy="evolution", seed=5)
+    assert one.measured == two.measured
+    other = FakeMeasurer()
+    run(other, strategy="evolution", seed=6)
+    assert other.measured != one.measured
