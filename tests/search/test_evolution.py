@@ -46,11 +46,11 @@ def test_a_batch_holds_a_share_of_every_kind() -> None:
         {"a": pool([9.0], 0.0, "random", 300)},
     )
     options = BatchOptions(explore=0.05, doubtful=0.2, descent=0.2, stalled_descent=0.5)
-    found = [p.origin for p in choose(pools, near, random, 20, options, is_stalled=False)]
+    found = [p.origin for p in choose(pools, near, random, {}, 20, options, is_stalled=False)]
     assert [found.count(kind) for kind in ("neighbour", "jump", "random", "move")] == [4, 4, 1, 11]
-    stalled = [p.origin for p in choose(pools, near, random, 20, options, is_stalled=True)]
+    stalled = [p.origin for p in choose(pools, near, random, {}, 20, options, is_stalled=True)]
     assert stalled.count("neighbour") == 9  # all there are
-    assert not choose({}, {}, {}, 5, options, is_stalled=False)
+    assert not choose({}, {}, {}, {}, 5, options, is_stalled=False)
 
 
 def test_candidates_that_differ_in_one_decision_do_not_crowd_a_batch() -> None:
@@ -58,7 +58,7 @@ def test_candidates_that_differ_in_one_decision_do_not_crowd_a_batch() -> None:
     rows[:5, 0] = np.arange(5)
     rows[5] = 7
     crowd = Pool(rows, np.arange(1.0, 7.0), np.full(6, "move", dtype="U10"), np.zeros(6))
-    found = choose({"a": crowd}, {"a": crowd.taken(np.zeros(0, np.intp))}, {}, 3, BatchOptions(), False)
+    found = choose({"a": crowd}, {"a": crowd.taken(np.zeros(0, np.intp))}, {}, {}, 3, BatchOptions(), False)
     assert any((p.row == 7).all() for p in found)
 
 

@@ -90,6 +90,7 @@ def choose(
     pools: Mapping[str, Pool],
     near: Mapping[str, Pool],
     random: Mapping[str, Pool],
+    suggested: Mapping[str, Pool],
     count: int,
     options: BatchOptions,
     is_stalled: bool,
@@ -100,6 +101,7 @@ def choose(
         pools: Unmeasured candidates by sketch, with their spread.
         near: Unmeasured neighbours of the incumbent; empty before anything was measured.
         random: Unmeasured candidates drawn at random.
+        suggested: Unmeasured candidates that did well elsewhere; up to a quarter of the batch.
         count: Size of the batch.
         options: Shares.
         is_stalled: Whether improvement has slowed.
@@ -115,7 +117,7 @@ def choose(
         # Nothing is known of this task: look at the best of every sketch first.
         for name in pools:
             batch.take((p for p in ranked if p.sketch == name), 1, diverse=False)
-    batch.take((p for p in ranked if p.origin == "transfer"), -(-count // 4), diverse=False)
+    batch.take(_sorted(_proposals(suggested, 0.0)), -(-count // 4), diverse=False)
     descent = options.stalled_descent if is_stalled and options.descent else options.descent
     batch.take(neighbours, round(descent * count), diverse=False)
     explore = min(len(drawn), round(options.explore * count + 0.49)) if count > 2 else 0

@@ -28,6 +28,8 @@ _SEVERAL = 3
 """Sketches in a round from which on each gets half the generations."""
 _CONSIDERED = 256
 """Candidates of a sketch that may enter a batch."""
+_CENTRES = 8
+"""Candidates whose neighbourhoods are searched, one after the other."""
 _FAST_PART = 4
 """The fastest 1 in 4 of a batch give credit to the operators that made them."""
 
@@ -150,7 +152,10 @@ class EvolutionarySearch:
             others = [name for name in self._sketches if name not in sizes]
             pools = {name: self._evolve(name, _LEAST_POPULATION, 1) for name in others}
         random = self._random(max(1, round(count * self._options.batch.explore)))
-        proposals = choose(pools, near, random, count, self._options.batch, self.is_stalled)
+        suggested = {name: self._transfer(name) for name in self._suggested}
+        proposals = choose(
+            pools, near, random, suggested, count, self._options.batch, is_stalled=self.is_stalled
+        )
         self._proposed = {
             (p.sketch, int(self._sketches[p.sketch].space.keys(p.row[None])[0])): p.origin for p in proposals
         }
@@ -198,7 +203,6 @@ class EvolutionarySearch:
         suggested = self._suggested.get(name, sampled[:0])
         rows = np.concatenate([elites, suggested, sampled])
         origin = np.full(len(rows), "sample", dtype="U10")
-        origin[len(elites) : len(elites) + len(suggested)] = "transfer"
         rows, origin = self._fresh(sketch, rows, origin, None)
         pool = self._scored(sketch, rows, origin)
         for _ in range(generations if len(pool.rows) else 0):
@@ -263,15 +267,24 @@ class EvolutionarySearch:
             found[name] = self._unmeasured(name, self._scored(sketch, rows, origin))
         return found
 
+    def _transfer(self, name: str) -> Pool:
+        rows = self._suggested[name]
+        origin = np.full(len(rows), "transfer", dtype="U10")
+        return self._unmeasured(name, self._scored(self._sketches[name], rows, origin))
+
     def _neighbours(self, name: str, best: float) -> Pool | None:
-        """Return the unmeasured neighbours of the incumbent, if this sketch holds it."""
+        """Return the unmeasured neighbours of the incumbent, if this sketch holds it.
+
+        Once they are all measured, those of the next best follow.
+        """
         known = self._measured[name]
         if not self._options.batch.descent or not known.seconds or not known.best <= best:
             return None
         sketch = self._sketches[name]
-        rows = sketch.space.neighbourhood(known.fastest(1)[0])
-        rows = rows[sketch.valid(rows)]
-        if not len(rows):
-            return None
-        origin = np.full(len(rows), "neighbour", dtype="U10")
-        return self._unmeasured(name, self._scored(sketch, rows, origin))
+        for row in known.fastest(_CENTRES):
+            rows = sketch.space.neighbourhood(row)
+            rows = rows[sketch.valid(rows)]
+            rows = rows[~np.isin(sketch.space.keys(rows), np.array(known.keys, np.uint64))]
+            if len(rows):
+                return self._scored(sketch, rows, np.full(len(rows), "neighbour", dtype="U10"))
+        return None
