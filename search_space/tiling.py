@@ -181,10 +181,7 @@ class Tiling:
     def register_tile(self, columns: Columns) -> Floats:
         """Return how many vector accumulators the register tile needs: [N]."""
         tiles = self.levels(columns)
-        found: Floats = np.ones(columns.size, np.float32)
-        for i in self.spatial:
-            found = found * tiles[i][:, 3]
-        return found
+        return np.asarray(np.prod([tiles[i][:, 3] for i in self.spatial], axis=0))
 
     def reduction_blocks(self, columns: Columns) -> Floats:
         """Return the trip count of R0: [N]; 1 means that accumulators never leave registers."""
