@@ -122,9 +122,14 @@ class RowsStep(PlainStep):
             width = self.hardware.lanes(block.writes[0].element_bytes)
             for rv in partial.get(block.name, []):
                 vectorise_partial(sch, rv, 2, width)
-            if not block.is_reduction:
+            if not block.is_reduction and self._is_vector(block, width):
                 inner = list(sch.get_loops(sch.get_sblock(block.name)))[2:]
                 vector_annotate(sch, inner[-1:], width, unroll=False)
+
+    @staticmethod
+    def _is_vector(block: BlockInfo, width: int) -> bool:
+        """Whether a pass is made of whole vectors; of what is not, LLVM makes better ones than TVM."""
+        return not block.conditional and block.axes[-1].extent % width == 0
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe every pass."""

@@ -29,6 +29,7 @@ CASES = (
     ("gmm:1,127,100,29", "overlap-i.2x64-j.7x16-fused"),
     ("sfm:32,64", "rows"),
     ("sfm:32,64", "scaled-rows"),
+    ("sfm:12,49", "scaled16-rows"),
     ("nrm:1,64,64", "factored"),
 )
 

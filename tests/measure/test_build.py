@@ -7,7 +7,7 @@ import pytest
 from matmul_plans import matmul, plan_tiled, plan_unrolled
 
 from search_space.hardware import resolve_target
-from search_space.tvm_api import IRModule, Schedule, te, tvm
+from search_space.tvm_api import IRModule, Schedule, structural_equal, te, tvm
 from tuner.measure.build import (
     LLVM_OPTIONS,
     STATEMENT_LIMIT,
@@ -18,7 +18,8 @@ from tuner.measure.build import (
     predicted_statements,
     register_pipeline,
 )
-from tuner.measure.reference import reordered
+from tuner.measure.check import LONG_SUM
+from tuner.measure.reference import reordered, with_partial_sums
 
 pytestmark = pytest.mark.tvm
 
@@ -115,3 +116,24 @@ def test_reordering_makes_a_matmul_parallel_and_vectorised() -> None:
     text = reordered(module()).script()
     assert "T.parallel(64)" in text
     assert "T.vectorized(64)" in text
+
+
+@pytest.mark.parametrize("shape", [(1 << 21,), (2048, 1024)])
+def test_references_of_long_sums_are_not_off_by_a_percent(shape: tuple[int, ...]) -> None:
+    source = te.placeholder(shape, name="source")
+    axes = [te.reduce_axis((0, extent), name=f"k{i}") for i, extent in enumerate(shape)]
+    total = te.compute((1,), lambda i: te.sum(source(*axes) * source(*axes), axis=axes), name="total")
+    plain = IRModule({"main": te.create_prim_func([source, total]).with_attr("global_symbol", "main")})
+    values = np.random.default_rng(0).uniform(-1, 1, shape).astype("f4")
+    exact = float(np.square(values, dtype=np.float64).sum())
+    errors = []
+    for program in (plain, with_partial_sums(plain), reordered(with_partial_sums(plain))):
+        tensors = [tvm.runtime.tensor(values), tvm.runtime.tensor(np.zeros(1, "f4"))]
+        build_timed(program, resolve_target(None, 2)).function(*tensors)
+        errors.append(abs(float(tensors[1].numpy()[0]) - exact) / exact)
+    assert max(errors[1:]) < 2e-6 < errors[0]
+
+
+def test_short_sums_keep_their_one_accumulator() -> None:
+    assert structural_equal(with_partial_sums(module()), module())
+    assert LONG_SUM > 64

@@ -8,6 +8,9 @@ from dataclasses import replace
 import pytest
 from matmul_plans import ENTRY, matmul_task
 
+from search_space.hardware import resolve_target, target_text
+from search_space.tvm_api import te
+from search_space.workload import workload_of
 from tuner.errors import JobFailed
 from tuner.measure.base import MeasureTask
 from tuner.measure.buffers import INPUT_SETS
@@ -150,3 +153,22 @@ def test_a_task_that_cannot_be_prepared_fails_the_job(entry: str, program: str, 
     task = MeasureTask("bad", program, TASK.target, "bad", 2)
     with LocalMeasurer(replace(OPTIONS, entry=entry)) as measurer, pytest.raises(JobFailed, match=message):
         measurer.open(task)
+
+
+def test_a_sum_of_millions_is_judged_by_a_reference_that_is_better_than_one_accumulator() -> None:
+    def squares(size: int) -> MeasureTask:
+        source = te.placeholder((size, size), name="A")
+        i, j = te.reduce_axis((0, size), name="i"), te.reduce_axis((0, size), name="j")
+        total = te.compute((1,), lambda _: te.sum(source[i, j] * source[i, j], axis=[i, j]), name="C")
+        workload = workload_of(te.create_prim_func([source, total]), "squares")
+        return MeasureTask(
+            workload.key, workload.program(), target_text(resolve_target(None, 2)), "squares", 1
+        )
+
+    with LocalMeasurer(
+        replace(OPTIONS, entry="search_space.candidate:prepare", canary_seconds=0)
+    ) as measurer:
+        baseline = measurer.open(squares(1024))
+        assert baseline.reference == "partial sums"
+        (result,) = measurer.measure(baseline.key, [{"kind": "sketch", "sketch": "factored", "row": [0, 1]}])
+        assert result.failure is None and result.verdict is not None and result.verdict.ok

@@ -27,6 +27,17 @@ def masked(shape=(2, 3, 7, 12)):
     return te.create_prim_func([data, mask, topi.nn.softmax(scores, axis=-1)])
 
 
+def with_a_gap(shape=(5, 19)):
+    """The exponentials are used twice: summed as they are, and squared with another index."""
+    data = te.placeholder(shape, name="data")
+    k, r = (te.reduce_axis((0, shape[1]), name=n) for n in "kr")
+    largest = te.compute(shape[:1], lambda i: te.max(data[i, k], axis=k), name="largest")
+    powers = te.compute(shape, lambda i, j: te.exp(data[i, j] - largest[i]), name="powers")
+    total = te.compute(shape[:1], lambda i: te.sum(powers[i, r] * powers[i, 18 - r], axis=r), name="total")
+    out = te.compute(shape, lambda i, j: powers[i, 18 - j] / total[i], name="out")
+    return te.create_prim_func([data, out])
+
+
 def without_maximum(shape=(5, 19)):
     data = te.placeholder(shape, name="data")
     k = te.reduce_axis((0, shape[1]), name="k")
@@ -53,6 +64,25 @@ def maximum_of_something_else(shape=(5, 19)):
 def test_computes_the_same(make):
     func = make()
     check_same(func, softmax(lift(func)).func, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("make", [plain, masked, with_a_gap])
+def test_padded_rows_compute_the_same(make):
+    func = make()
+    rewrite = softmax(lift(func), 16)
+    assert rewrite.name == "scaled16"
+    check_same(func, rewrite.func, rtol=1e-6, atol=1e-7)
+
+
+def test_maximum_exponentials_and_sum_run_over_whole_vectors():
+    text = softmax(lift(plain()), 16).func.script()
+    assert text.count("T.grid(5, 32)") == 4
+    assert text.count("T.grid(5, 19)") == 1
+
+
+def test_rows_of_whole_vectors_need_no_padding():
+    assert softmax(lift(plain((5, 32))), 16) is None
+    assert softmax(lift(without_maximum()), 16) is None
 
 
 def test_divides_once_a_row_and_bounds_the_exponent():
@@ -85,7 +115,8 @@ def test_half_precision_is_left_alone():
     assert softmax(lift(te.create_prim_func([data, topi.nn.softmax(data, axis=-1)]))) is None
 
 
-def test_infinite_masks_huge_values_and_not_a_number():
+@pytest.mark.parametrize("multiple", [1, 12])
+def test_infinite_masks_huge_values_and_not_a_number(multiple):
     rows = np.zeros((7, 16), np.float32)
     rows[0, ::2] = -np.inf
     rows[1] = -np.inf
@@ -96,7 +127,7 @@ def test_infinite_masks_huge_values_and_not_a_number():
     rows[6] = 80.0
     func = plain(rows.shape)
     results = []
-    for version in (func, softmax(lift(func)).func):
+    for version in (func, softmax(lift(func), multiple).func):
         module = vectorise_transcendentals(IRModule({"main": version.with_attr("global_symbol", "main")}))
         out = tvm.runtime.tensor(np.full(rows.shape, 7, np.float32))
         tvm.compile(module, target=tvm.target.Target({"kind": "llvm", "opt-level": 0}))["main"](

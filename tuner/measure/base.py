@@ -109,7 +109,8 @@ class Baseline:
         failure: Why there is no timing.
         seconds: Median seconds, or how long it ran before it was stopped.
         is_lower_bound: Whether ``seconds`` is only a lower bound of the run time.
-        reference: Which program gave the reference outputs: ``untuned`` or ``reordered``.
+        reference: Which program gave the reference outputs: ``untuned``, ``reordered``, or
+            ``partial sums`` where the untuned program's own rounding errors are too large to judge by.
         checks: The input sets for which there are reference outputs.
         stages: Seconds by stage.
     """

@@ -86,14 +86,16 @@ def run_plan(channel: m.Channel, state: TaskState, payload: bytes) -> None:
 
 def run_reference(channel: m.Channel, state: TaskState, payload: bytes) -> None:
     """Be the child that computes reference outputs into the shared memory."""
-    from tuner.measure.reference import reordered
+    from tuner.measure.reference import reordered, with_partial_sums
 
     message = m.decode(payload)
     assert isinstance(message, m.BuildReference)
     os.environ["TVM_NUM_THREADS"] = str(state.opened.threads)
     try:
         module = state.materialize(state.context, {"kind": "default"}).module
-        if message.kind == "reordered":
+        if message.kind == "partial sums":
+            module = with_partial_sums(module)
+        if message.kind != "untuned":
             module = reordered(module)
         function = build_timed(module, reference_target(state)).function
         tensors = [buffer.tensor() for buffer in state.arguments.buffers]

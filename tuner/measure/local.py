@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ from tuner.measure import messages as m
 from tuner.measure.base import Baseline, Comparison, Failure, MeasureResult, MeasureTask, Plan
 from tuner.measure.canary import DriftMeter
 from tuner.measure.causes import raise_for_common_cause
+from tuner.measure.check import LONG_SUM
 from tuner.measure.clock import Clock
 from tuner.measure.fork_builder import ForkBuilder
 from tuner.measure.fork_runner import ForkRunner
@@ -64,6 +66,10 @@ class LocalMeasurer:
                 self._tasks.compute_references(opened)
                 run = self._time_untuned(opened)
             baseline = self._baseline(opened, run)
+            if opened.reduction > LONG_SUM:
+                opened.reference = "partial sums"
+                self._tasks.compute_references(opened)
+                baseline = replace(baseline, reference=opened.reference)
         except BaseException:
             self._tasks.drop(task.key)
             raise

@@ -114,7 +114,7 @@ class BuildReference(msgspec.Struct, tag=True, frozen=True):
     """Payload of the role ``reference``: compute reference outputs.
 
     Attributes:
-        kind: ``reordered`` or ``untuned``.
+        kind: ``reordered``, ``untuned``, or ``partial sums`` (reordered, the longest sums in two steps).
         budget_seconds: Stop after the first input set that ends beyond this.
     """
 

@@ -8,11 +8,17 @@ primitives prove that; besides, the outputs are compared with the untuned progra
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
+from search_space.decisions import divisors
 from search_space.tvm_api import Schedule, tirx
+from tuner.measure.check import LONG_SUM
 
 _WIDTH = 64
+
+_MOST_PARTIALS = 1 << 22
+"""Elements of partial sums that a reference may hold."""
 
 
 def reordered(module: Any) -> Any:
@@ -32,6 +38,42 @@ def reordered(module: Any) -> Any:
             continue
         schedule = attempt
     return schedule.mod
+
+
+def with_partial_sums(module: Any) -> Any:
+    """Return the untuned module with its longest sums taken in two steps, each of few terms.
+
+    Other reductions, and sums that cannot be split, stay as they are.
+
+    Args:
+        module: An IRModule whose ``main`` is unscheduled.
+    """
+    schedule = Schedule(module, debug_mask="none", error_render_level="none")
+    for name in _block_names(schedule):
+        attempt = schedule.copy()
+        try:
+            _split_sum(attempt, attempt.get_sblock(name, func_name="main"))
+        except Exception:  # TVM's refusals have no common type; the block keeps its one accumulator
+            continue
+        schedule = attempt
+    return schedule.mod
+
+
+def _split_sum(schedule: Any, block: Any) -> None:
+    loops = schedule.get_loops(block)
+    reduction = [loop for loop in loops if _kind(schedule, block, loop) == "reduction"]
+    extents = [int(schedule.get(loop).extent) for loop in reduction]
+    outputs = [int(extent) for extent in schedule.get(block).writes[0].source.shape]
+    terms = prod(extents)
+    if terms <= LONG_SUM:
+        return
+    outer = reduction[0]
+    if len(reduction) == 1:
+        parts = max(d for d in divisors(terms) if d * d <= terms)
+        outer, _ = schedule.split(outer, [parts, None])
+    parts = int(schedule.get(outer).extent)
+    if parts > 1 and parts * prod(outputs) <= _MOST_PARTIALS:
+        schedule.rfactor(outer, 0)
 
 
 def _block_names(schedule: Any) -> list[str]:

@@ -24,6 +24,7 @@ class OpenedTask:
         sets: Input sets that have reference outputs.
         reference: Which program gave them.
         bound_seconds: A time that no candidate of interest exceeds: the fastest full run seen at opening.
+        reduction: Terms summed into one element of an output.
         has_worked: Whether any candidate ever gave a time.
         stages: Seconds by stage of opening.
     """
@@ -35,6 +36,7 @@ class OpenedTask:
     sets: tuple[str, ...] = ()
     reference: str = "reordered"
     bound_seconds: float | None = None
+    reduction: float = 1.0
     has_worked: bool = False
     stages: dict[str, float] = field(default_factory=dict)
 
@@ -113,6 +115,8 @@ class TaskTable:
         opened.server = server
         reply = self._supervisor.wait(server, options.prepare_timeout_seconds)
         require(server, reply, f"preparing task {task.name}")
+        if isinstance(reply, m.TaskReady):
+            opened.reduction = reply.reduction
         return server
 
     def compute_references(self, opened: OpenedTask) -> None:
@@ -154,7 +158,7 @@ class TaskTable:
             opened.server = None
 
     def _reference(self, opened: OpenedTask) -> m.Referenced:
-        kinds = ("reordered", "untuned") if opened.reference == "reordered" else ("untuned",)
+        kinds = tuple(dict.fromkeys((opened.reference, "untuned")))
         for kind in kinds:
             opened.reference = kind
             request = m.BuildReference(kind, self._options.reference_budget_seconds)
