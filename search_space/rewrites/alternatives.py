@@ -55,7 +55,7 @@ def alternatives(func: Any) -> list[Rewrite]:
         program = lift(func)
     except NotLiftable:
         return []
-    scaled = [r for r in (softmax(program), softmax(program, COLUMN_TILE)) if r is not None]
+    scaled = [r for r in (softmax(program), softmax(program, LANES)) if r is not None]
     stage = program.anchor()
     contraction = contraction_of(program, stage) if stage is not None else None
     if stage is None or contraction is None:
