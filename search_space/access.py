@@ -10,6 +10,7 @@ import numpy as np
 
 from search_space.nest import Floats, LoopKind
 from search_space.tvm_api import Schedule, tirx, tvm, tvm_ffi, walk_types
+from search_space.vector_access import vector_width
 
 _TRANSCENDENTAL = frozenset(
     (
@@ -70,6 +71,8 @@ class BufferUse:
             the same as ``coefficients`` times the group for plain iterators.
         affine: Whether every index is an affine function of the iterators.
         single: [D] the one axis that dimension is indexed by with coefficient 1 and no offset, or -1.
+        vector: Most neighbouring steps of the last iterator, a power of two up to 16, whose elements are
+            neighbours that start at a multiple of them (or all the same); 1 if there is none.
     """
 
     name: str
@@ -82,6 +85,7 @@ class BufferUse:
     group_coefficients: Floats
     affine: bool
     single: tuple[int, ...]
+    vector: int = 1
 
     @property
     def axes(self) -> frozenset[int]:
@@ -323,6 +327,7 @@ def _use(
         by_group,
         affine and same,
         tuple(single),
+        min(vector_width(indices, shape, variables, extents) for indices in index_lists),
     )
 
 

@@ -14,7 +14,7 @@ from search_space.hardware import Hardware
 from search_space.rules.compute_location import ComputeLocationStep
 from search_space.rules.elementwise import ElementwiseStep
 from search_space.rules.epilogue import AttachEpilogueStep, CacheWriteStep, FuseConsumerStep
-from search_space.rules.inline import is_injective
+from search_space.rules.inline import covers, is_injective
 from search_space.rules.packing import PackStep, PlacePanelsStep
 from search_space.rules.rfactor import FactorStep
 from search_space.rules.rows import RowsStep, row_axes
@@ -36,7 +36,7 @@ def tile_with_consumer(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
         for p in block.producers
         if p in state.pending and state.blocks[p].is_reduction and state.blocks[p].consumers == (block.name,)
     ]
-    wanted = [c for c in candidates if wants_tiling(c, state) and _covers(c, block)]
+    wanted = [c for c in candidates if wants_tiling(c, state) and covers(c, block)]
     if len(wanted) != 1:
         return ()
     return _tiled(state, wanted[0], block)
@@ -95,20 +95,6 @@ def wants_tiling(block: BlockInfo, state: CpuState) -> bool:
         return False
     iterator = tiling.axes[tiling.vector].iterator
     return all(u.last_coefficient(iterator) == 1 for u in block.reads if iterator in u.axes)
-
-
-def _covers(producer: BlockInfo, consumer: BlockInfo) -> bool:
-    """Report whether a consumer walks its producer's output element by element."""
-    produced = producer.writes[0]
-    read = next((u for u in consumer.reads if u.name == produced.name), None)
-    if read is None or not read.affine:
-        return False
-    used = [s for s, e in zip(read.single, read.shape, strict=True) if e > 1]
-    extents = [e for e in read.shape if e > 1]
-    walked = [consumer.axes[s].extent for s in used if s >= 0]
-    # Every consumer iterator must come from the tile, or be of extent one.
-    others = [a.extent for i, a in enumerate(consumer.axes) if i not in used and a.extent > 1]
-    return -1 not in used and walked == extents and not others and len(set(used)) == len(used)
 
 
 def _tiled(state: CpuState, block: BlockInfo, consumer: BlockInfo | None) -> tuple[CpuState, ...]:

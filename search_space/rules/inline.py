@@ -64,3 +64,17 @@ def may_inline(block: BlockInfo, blocks: dict[str, BlockInfo]) -> bool:
     if not is_injective(block) or block.is_output or not block.consumers:
         return False
     return not must_inline(block, blocks)
+
+
+def covers(producer: BlockInfo, consumer: BlockInfo) -> bool:
+    """Report whether a consumer walks its producer's output element by element."""
+    produced = producer.writes[0]
+    read = next((u for u in consumer.reads if u.name == produced.name), None)
+    if read is None or not read.affine:
+        return False
+    used = [s for s, e in zip(read.single, read.shape, strict=True) if e > 1]
+    extents = [e for e in read.shape if e > 1]
+    walked = [consumer.axes[s].extent for s in used if s >= 0]
+    # Every consumer iterator must come from the tile, or be of extent one.
+    others = [a.extent for i, a in enumerate(consumer.axes) if i not in used and a.extent > 1]
+    return -1 not in used and walked == extents and not others and len(set(used)) == len(used)

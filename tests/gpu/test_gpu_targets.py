@@ -61,7 +61,8 @@ def test_the_model_names_the_chip() -> None:
 
 def test_the_target_overrides_the_table() -> None:
     found = limits(
-        "cuda -arch=sm_80 -max_shared_memory_per_block=32768 -max_threads_per_block=512 -registers_per_block=32768"
+        "cuda -arch=sm_80 -max_shared_memory_per_block=32768 -max_threads_per_block=512 "
+        "-registers_per_block=32768"
     )
     assert (found.static_shared_bytes, found.block_shared_bytes) == (32768, 32768)
     assert (found.block_threads, found.processor_registers) == (512, 32768)
