@@ -20,6 +20,7 @@ import numpy as np
 
 from search_space.access import BlockInfo, BufferUse
 from search_space.decisions import Columns, Slot, choice
+from search_space.gpu.limits import BASE_REGISTERS
 from search_space.gpu.untuned import bind_grid
 from search_space.hardware_gpu import GpuHardware
 from search_space.nest import Access, Binding, Floats, Launch, LoopNest
@@ -27,8 +28,6 @@ from search_space.steps import Memory, PlainStep
 from search_space.tvm_api import Schedule
 
 THREADS = (64, 128, 256, 512)
-BASE_REGISTERS = 24.0
-"""Registers of addresses and loop counters, before any data (read off compiled kernels)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,23 +62,11 @@ class BindStep(PlainStep):
 
     def _is_aligned(self, width: int) -> bool:
         """Whether every contiguous access of that many elements starts at a multiple of them."""
-        if self.block.is_reduction or not self.block.axes:
-            return False
-        if any(u.dtype == "bool" for u in self._uses):
+        if self.block.is_reduction or not self.block.axes or any(u.dtype == "bool" for u in self._uses):
             return False
         if is_flat(self.block):
             return prod(a.extent for a in self.block.axes) % width == 0
-        last = len(self.block.axes) - 1
-        if self.block.axes[last].extent % width:
-            return False
-        for use in self._uses:
-            if not use.affine:
-                return False
-            if use.last_coefficient(last) == 0:
-                continue
-            if use.single[-1] != last or use.shape[-1] % width:
-                return False
-        return True
+        return self.block.axes[-1].extent % width == 0 and all(u.vector % width == 0 for u in self._uses)
 
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Fuse the outputs, split off the vector, bind the rest."""

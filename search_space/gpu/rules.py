@@ -7,18 +7,27 @@ takes the last pending block, with the producers that belong to it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from search_space.access import BlockInfo
 from search_space.generate import Rule, SketchState
 from search_space.gpu.elementwise import BindStep
 from search_space.gpu.epilogue import RegisterTileStep, WriteBackStep
+from search_space.gpu.reduction import CrossThreadStep
+from search_space.gpu.rows import GpuRowsStep
 from search_space.gpu.shared_step import PipelineStep, StageStep
 from search_space.gpu.tile_step import GpuFinishStep, GpuTileStep, is_tileable
 from search_space.gpu.tiling import GpuTiling, Operand, gpu_axes
 from search_space.hardware_gpu import GpuHardware
 from search_space.rules.inline import covers, is_injective
+from search_space.rules.rows import row_axes
 
 GpuState = SketchState[GpuHardware]
+
+MIN_ROWS = 16
+"""Fewer rows leave most multiprocessors idle: their sums are shared among blocks instead."""
+MIN_TERMS = 8
+"""Shorter sums are left to one thread."""
 
 
 def tile_with_consumer(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
@@ -36,12 +45,35 @@ def tile(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
     return (_tiled(state, block, None),)
 
 
+def rows(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
+    """Run a chain of passes over rows in one kernel."""
+    chain = _row_chain(state, block)
+    members = tuple(n for n in state.blocks if n in chain)
+    if not any(state.blocks[n].is_reduction for n in (*members, block.name)):
+        return ()
+    count = row_axes(block, state.blocks, members)
+    total = prod(axis.extent for axis in block.axes[:count])
+    if count == 0 or total < MIN_ROWS:
+        return ()
+    step = GpuRowsStep(tuple(state.blocks[n] for n in (*members, block.name)), count, state.hardware)
+    if not step.fits_somewhere:
+        return ()
+    return (state.scheduled((*members, block.name), (step,), "rows"),)
+
+
+def factor(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
+    """Share a reduction among threads and blocks."""
+    if not block.is_reduction or len(block.writes) != 1 or block.reduction_size < MIN_TERMS:
+        return ()
+    return (state.scheduled((block.name,), (CrossThreadStep(block, state.hardware),), "shared"),)
+
+
 def bind(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
     """Run whatever is left as a kernel of its own."""
     return (state.scheduled((block.name,), (BindStep(block, state.hardware),)),)
 
 
-GPU_RULES: tuple[Rule[GpuHardware], ...] = (tile_with_consumer, tile, bind)
+GPU_RULES: tuple[Rule[GpuHardware], ...] = (tile_with_consumer, tile, rows, factor, bind)
 
 
 def _fusable_producer(state: GpuState, block: BlockInfo) -> BlockInfo | None:
@@ -87,6 +119,23 @@ def _tiled(state: GpuState, block: BlockInfo, consumer: BlockInfo | None) -> Gpu
         GpuFinishStep(tiling),
     )
     return state.scheduled(names, steps, "tiled" if consumer is None else "fused")
+
+
+def _row_chain(state: GpuState, block: BlockInfo) -> set[str]:
+    """Collect the pending producers of a block whose every consumer is in the chain."""
+    members = {block.name}
+    changed = True
+    while changed:
+        changed = False
+        for name in state.pending:
+            candidate = state.blocks[name]
+            if name in members or candidate.is_output or len(candidate.writes) != 1:
+                continue
+            alone = candidate.consumers and all(c in members for c in candidate.consumers)
+            if alone and not _wants_tiling(candidate, state):
+                members.add(name)
+                changed = True
+    return members - {block.name}
 
 
 def _maker(state: GpuState, block: BlockInfo, buffer: str) -> BlockInfo | None:

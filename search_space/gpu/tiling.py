@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from search_space.access import BlockInfo, BufferUse
 from search_space.decisions import Columns, Slot, choice, tile
-from search_space.gpu.limits import BASE_REGISTERS, fits_launch
+from search_space.gpu.limits import BASE_REGISTERS, REGISTERS_PER_WORD, fits_launch
 from search_space.hardware_gpu import GpuHardware
 from search_space.nest import Bools, Floats, LoopKind
 from search_space.tiling import TiledAxis
@@ -228,7 +228,7 @@ class GpuTiling:
         words = np.maximum(1.0, self.accumulators(columns) * self.block.writes[0].element_bytes / 4.0)
         for use in self.block.reads:
             words = words + np.prod(self.region(use, inner, columns.size), axis=1) * use.element_bytes / 4.0
-        return BASE_REGISTERS + words
+        return BASE_REGISTERS + REGISTERS_PER_WORD * words
 
     def unrolled_statements(self, columns: Columns) -> Floats:
         """Return the multiply-adds of the straight-line code of the inner loops: [N]."""
