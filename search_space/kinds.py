@@ -8,7 +8,7 @@ from typing import Any
 
 from search_space.cpu import CPU_RULES
 from search_space.generate import Rule
-from search_space.gpu import GPU_RULES, bind_untuned
+from search_space.gpu import GPU_RULES, LOWERING, bind_untuned
 from search_space.numerics import vectorise_transcendentals
 from search_space.rewrites import alternatives
 from search_space.rewrites.base import Rewrite
@@ -24,12 +24,14 @@ class Space:
         rewrites: Finds other programs for a function.
         finish: Applied to every scheduled module before it is compiled.
         untuned: Makes an unscheduled module runnable, changing as little as possible.
+        lowering: Options of TVM's pass context that its schedules need.
     """
 
     rules: Sequence[Rule[Any]]
     rewrites: Callable[[Any], list[Rewrite]]
     finish: Callable[[Any], Any]
     untuned: Callable[[Any], Any]
+    lowering: Mapping[str, Any]
 
 
 def _unchanged(module: Any) -> Any:
@@ -42,8 +44,8 @@ def _finish_cpu(module: Any) -> Any:
 
 
 SPACES: Mapping[str, Space] = {
-    "llvm": Space(CPU_RULES, alternatives, _finish_cpu, _unchanged),
-    "cuda": Space(GPU_RULES, alternatives, _unchanged, bind_untuned),
+    "llvm": Space(CPU_RULES, alternatives, _finish_cpu, _unchanged, {}),
+    "cuda": Space(GPU_RULES, alternatives, _unchanged, bind_untuned, LOWERING),
 }
 """Target kind to search space."""
 

@@ -53,6 +53,7 @@ class Launch:
         threads: [N] threads of a block.
         shared_bytes: [N] shared memory of a block, all pipeline stages together.
         registers: [N] estimate of the registers of a thread.
+        stages: [N] tiles that a block fetches into shared memory one after the other (0: none).
         pipeline: [N] tiles in flight between global and shared memory (1: no overlap).
         tensor_share: [N] fraction of the arithmetic that tensor cores do.
     """
@@ -61,6 +62,7 @@ class Launch:
     threads: Floats
     shared_bytes: Floats
     registers: Floats
+    stages: Floats
     pipeline: Floats
     tensor_share: Floats
 

@@ -13,6 +13,9 @@ from search_space.nest import Bools, ProgramNests
 from search_space.steps import Memory, Step
 from search_space.tvm_api import IRModule, Schedule
 
+RARE_ATTEMPTS, RARE_DRAWS = 8, 4096
+"""Further draws where none of the first was valid: limits may leave one row in thousands."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sketch:
@@ -112,5 +115,10 @@ class Sketch:
             found.append(rows)
             total += len(rows)
             if total >= count:
+                break
+        for _ in range(RARE_ATTEMPTS if not total and count else 0):
+            rows = self.space.sample(rng, RARE_DRAWS)
+            found.append(rows[self.valid(rows)])
+            if len(found[-1]):
                 break
         return np.concatenate(found)[:count]

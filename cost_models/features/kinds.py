@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cost_models.features.extract import extract_with_draft
+from cost_models.gpu.features import extract_gpu
 from search_space.nest import ProgramNests
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 Described = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-_EXTRACTORS: Mapping[str, Callable[[ProgramNests, Any], Described]] = {"cpu": extract_with_draft}
+_EXTRACTORS: Mapping[str, Callable[[ProgramNests, Any], Described]] = {
+    "cpu": extract_with_draft,
+    "gpu": extract_gpu,
+}
 
 
 def describe(nests: ProgramNests, hardware: Machine) -> Described:

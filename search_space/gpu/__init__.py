@@ -1,6 +1,9 @@
-"""The NVIDIA GPU's ordered list of sketch rules, and its untuned schedule."""
+"""The NVIDIA GPU's ordered list of sketch rules, its untuned schedule, its lowering options."""
 
 from search_space.gpu.rules import GPU_RULES
 from search_space.gpu.untuned import bind_untuned
 
-__all__ = ["GPU_RULES", "bind_untuned"]
+LOWERING = {"tirx.use_async_copy": True}
+"""Without it the copies of a pipeline wait for each other."""
+
+__all__ = ["GPU_RULES", "LOWERING", "bind_untuned"]

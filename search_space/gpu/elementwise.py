@@ -171,6 +171,7 @@ def bound_nest(block: BlockInfo, threads: Floats, width: Floats, stage: str = "e
             threads=np.minimum(threads, np.ceil(outputs / width)),
             shared_bytes=np.zeros(size),
             registers=BASE_REGISTERS + words * width,
+            stages=np.zeros(size),
             pipeline=ones,
             tensor_share=np.zeros(size),
         ),

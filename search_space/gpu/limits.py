@@ -11,7 +11,7 @@ BASE_REGISTERS = 24.0
 """Registers of addresses and loop counters, before any data (read off compiled kernels)."""
 
 REGISTERS_PER_WORD = 1.45
-"""Registers that the compiler takes for each word of data in flight: it loads ahead (read off compiled kernels)."""
+"""Registers for each word of data in flight: the compiler loads ahead (read off compiled kernels)."""
 
 _ALLOCATION = 8.0
 """Registers are handed out to threads in multiples of this."""

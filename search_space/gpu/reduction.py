@@ -80,6 +80,7 @@ class CrossThreadStep(PlainStep):
             threads=terms * outputs,
             shared_bytes=np.where(terms > 1, terms * outputs * bytes_each + 16.0, 0.0),
             registers=np.full(columns.size, BASE_REGISTERS),
+            stages=np.zeros(columns.size),
             pipeline=np.ones(columns.size),
             tensor_share=np.zeros(columns.size),
         )
@@ -165,7 +166,13 @@ class CrossThreadStep(PlainStep):
         whole = np.array([[float(self._outputs)]])
         # Every candidate has the second kernel as a stage; with one part it never runs.
         second_launch = Launch(
-            ones * self._outputs, parts, np.zeros(size), launch.registers, ones, np.zeros(size)
+            blocks=ones * self._outputs,
+            threads=parts,
+            shared_bytes=np.zeros(size),
+            registers=launch.registers,
+            stages=np.zeros(size),
+            pipeline=ones,
+            tensor_share=np.zeros(size),
         )
         kinds = np.array([1, 0, 1, 0, 1], dtype=np.int8)
         places = np.array(

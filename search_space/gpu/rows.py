@@ -101,9 +101,11 @@ class GpuRowsStep(PlainStep):
 
     def valid(self, columns: Columns) -> Bools:
         """Apply the limits of a launch; shared rows are declared statically."""
-        threads = columns.choice(self._threads_name) * columns.choice(self._rows_name).astype(np.float64)
+        threads = columns.choice(self._threads_name) * columns.choice(self._rows_name)
         shared = self._shared_bytes(columns)
-        fits = fits_launch(self.hardware, threads, shared, np.full(columns.size, BASE_REGISTERS))
+        fits = fits_launch(
+            self.hardware, threads.astype(np.float64), shared, np.full(columns.size, BASE_REGISTERS)
+        )
         return fits & (shared <= self.hardware.static_shared_bytes)
 
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
@@ -145,6 +147,7 @@ class GpuRowsStep(PlainStep):
             threads=threads * rows,
             shared_bytes=self._shared_bytes(columns),
             registers=np.full(columns.size, BASE_REGISTERS),
+            stages=np.zeros(columns.size),
             pipeline=np.ones(columns.size),
             tensor_share=np.zeros(columns.size),
         )

@@ -21,6 +21,7 @@ from search_space.gpu.tiling import GpuTiling, Operand, gpu_axes
 from search_space.hardware_gpu import GpuHardware
 from search_space.rules.inline import covers, is_injective
 from search_space.rules.rows import row_axes
+from search_space.steps import Step
 
 GpuState = SketchState[GpuHardware]
 
@@ -110,7 +111,7 @@ def _tiled(state: GpuState, block: BlockInfo, consumer: BlockInfo | None) -> Gpu
     tiling = GpuTiling(block, gpu_axes(block), tuple(operands), consumer is not None, state.hardware)
     if consumer is not None:
         names.append(consumer.name)
-    steps = (
+    steps: tuple[Step, ...] = (
         RegisterTileStep(tiling, consumer),
         GpuTileStep(tiling),
         WriteBackStep(tiling, consumer),

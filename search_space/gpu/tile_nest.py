@@ -147,6 +147,7 @@ def launch_of(tiling: GpuTiling, columns: Columns, tensor_share: Floats) -> Laun
         threads=tiling.threads(columns),
         shared_bytes=tiling.shared_bytes(columns),
         registers=tiling.registers(columns),
+        stages=np.where(tiling.stages_anything(columns), tiling.stages(columns), 0.0),
         pipeline=columns.choice(tiling.pipeline_name).astype(np.float64),
         tensor_share=tensor_share,
     )

@@ -111,6 +111,7 @@ class GpuTiling:
         """The decisions of this tiling."""
         found: list[Slot] = []
         for i, axis in enumerate(self.axes):
+            limits: tuple[int | None, ...]
             if axis.kind == LoopKind.SPATIAL:
                 limits = (None, MAX_VTHREADS, MAX_AXIS_THREADS, MAX_REGISTER_PART, MAX_REGISTER_PART)
                 found.append(tile(self.tile_name(i), axis.extent, SPATIAL_PARTS, limits))
@@ -148,6 +149,13 @@ class GpuTiling:
     def is_staged(self, operand: Operand, columns: Columns) -> Bools:
         """Mask of the candidates that stage an operand: [N]."""
         return np.asarray(columns.choice(self.fetch_name(operand)) > 0)
+
+    def stages_anything(self, columns: Columns) -> Bools:
+        """Mask of the candidates that stage some operand: [N]."""
+        found = np.zeros(columns.size, dtype=bool)
+        for operand in self.operands:
+            found |= self.is_staged(operand, columns)
+        return found
 
     def coefficients(self, use: BufferUse) -> Floats:
         """Return [D, A]: the change of each index of a buffer per step of each axis."""
@@ -249,10 +257,7 @@ class GpuTiling:
         else:
             found &= threads >= min(self.hardware.warp, self.block.spatial_size / 2)
         pipeline = columns.choice(self.pipeline_name)
-        staged = np.zeros(columns.size, dtype=bool)
-        for operand in self.operands:
-            staged |= self.is_staged(operand, columns)
-        found &= (pipeline == 1) | (staged & (self.stages(columns) >= pipeline))
+        found &= (pipeline == 1) | (self.stages_anything(columns) & (self.stages(columns) >= pipeline))
         return found & (self.unrolled_statements(columns) <= MAX_UNROLLED_STATEMENTS) & self._is_box(columns)
 
     @property

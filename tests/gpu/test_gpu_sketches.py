@@ -1,0 +1,74 @@
+"""GPU sketches: what is sampled computes what the program computes, and its numbers describe it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cost_models.features import describe
+from search_space.candidate import DEFAULT_PLAN, materialize, sketch_plan, untuned_module
+from search_space.tvm_api import IRModule, structural_equal
+from tests.gpu.programs import SPECS, gpu_context, outputs_of, serial
+
+pytestmark = pytest.mark.tvm
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_sampled_candidates_compute_the_same(spec: str) -> None:
+    ctx = gpu_context(spec)
+    wanted = outputs_of(ctx, IRModule({"main": ctx.workload.func.with_attr("global_symbol", "main")}))
+    rng = np.random.default_rng(5)
+    for name, sketch in ctx.sketches.items():
+        for row in sketch.sample(rng, 1):
+            found = outputs_of(ctx, serial(materialize(ctx, sketch_plan(sketch, row)).module))
+            for left, right in zip(found, wanted, strict=True):
+                scale = max(1.0, float(np.abs(right).max()))
+                error = np.abs(left - right).max()
+                assert error <= 2e-5 * scale * sketch.tolerance_scale, (name, row.tolist())
+
+
+@pytest.mark.parametrize("spec", ["gmm:1,32,48,64", "c2d:1,14,14,16,32,3,1,1", "sfm:16,48"])
+def test_the_untuned_program_runs_in_threads(spec: str) -> None:
+    ctx = gpu_context(spec)
+    module = materialize(ctx, DEFAULT_PLAN).module
+    assert structural_equal(module, untuned_module(ctx.workload.func, "cuda"))
+    assert 'thread="blockIdx.x"' in module.script()
+    plain = IRModule({"main": ctx.workload.func.with_attr("global_symbol", "main")})
+    for left, right in zip(outputs_of(ctx, serial(module)), outputs_of(ctx, plain), strict=True):
+        assert np.allclose(left, right, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_nests_describe_the_work_of_every_row_alone(spec: str) -> None:
+    ctx = gpu_context(spec)
+    rng = np.random.default_rng(1)
+    for name, sketch in ctx.sketches.items():
+        rows = sketch.sample(rng, 16)
+        assert len(rows), name
+        nests = sketch.nests(rows)
+        assert nests.stages[0].launch is not None
+        done = np.zeros(len(rows))
+        for stage in nests.stages:
+            assert stage.binding is not None
+            assert stage.extents.shape == (len(rows), len(stage.binding)), (name, stage.stage)
+            assert (stage.extents >= 1 - 1e-9).all(), (name, stage.stage)
+            done += stage.flops * np.prod(stage.extents, axis=1) * stage.executions
+        if not sketch.rewritten:
+            assert (done >= 0.4 * ctx.workload.flops).all(), name
+        features, draft = describe(nests, ctx.hardware)
+        assert np.isfinite(features).all(), name
+        assert (draft > 0).all(), name
+        alone, own = describe(sketch.nests(rows[1:2]), ctx.hardware)
+        assert np.allclose(alone[0], features[1], rtol=1e-5)
+        assert np.isclose(own[0], draft[1])
+
+
+@pytest.mark.parametrize("spec", ["gmm:1,32,48,64", "cbr:1,8,8,8,16,3,1,1", "sfm:16,48"])
+def test_a_trace_rebuilds_the_schedule(spec: str) -> None:
+    ctx = gpu_context(spec)
+    rng = np.random.default_rng(3)
+    for sketch in ctx.sketches.values():
+        made = materialize(ctx, sketch_plan(sketch, sketch.sample(rng, 1)[0]))
+        assert made.trace is not None
+        plan = {"kind": "trace", "base": made.base, "trace": json.loads(made.trace)}
+        assert structural_equal(materialize(ctx, plan).module, made.module)
