@@ -64,6 +64,8 @@ class BindStep(PlainStep):
         """Whether every contiguous access of that many elements starts at a multiple of them."""
         if self.block.is_reduction or not self.block.axes or any(u.dtype == "bool" for u in self._uses):
             return False
+        if self.block.conditional and self.block.stores > 1:
+            return False  # TVM 0.27 vectorises bound conditional values wrongly (Winograd with its padding)
         if is_flat(self.block):
             return prod(a.extent for a in self.block.axes) % width == 0
         return self.block.axes[-1].extent % width == 0 and all(u.vector % width == 0 for u in self._uses)
