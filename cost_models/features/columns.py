@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 FEATURE_VERSION = 2
@@ -218,10 +219,10 @@ COLUMN_INDEX = {column.name: index for index, column in enumerate(COLUMNS)}
 """Place of each column."""
 
 
-def column_table() -> str:
-    """Return the columns as a Markdown table, for the documentation."""
+def column_table(columns: Sequence[Column] = COLUMNS) -> str:
+    """Return columns as a Markdown table, for the documentation."""
     rows = ["| # | column | unit | scale | meaning |", "| --- | --- | --- | --- | --- |"]
-    for index, column in enumerate(COLUMNS):
+    for index, column in enumerate(columns):
         scale = "log2(1+x)" if column.is_log else "x"
         rows.append(f"| {index} | `{column.name}` | {column.unit} | {scale} | {column.meaning} |")
     return "\n".join(rows) + "\n"

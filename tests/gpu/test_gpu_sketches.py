@@ -58,9 +58,9 @@ def test_nests_describe_the_work_of_every_row_alone(spec: str) -> None:
         features, draft = describe(nests, ctx.hardware)
         assert np.isfinite(features).all(), name
         assert (draft > 0).all(), name
-        alone, own = describe(sketch.nests(rows[1:2]), ctx.hardware)
-        assert np.allclose(alone[0], features[1], rtol=1e-5)
-        assert np.isclose(own[0], draft[1])
+        alone, own = describe(sketch.nests(rows[:1]), ctx.hardware)
+        assert np.allclose(alone[0], features[0], rtol=1e-5)
+        assert np.isclose(own[0], draft[0])
 
 
 @pytest.mark.parametrize("spec", ["gmm:1,32,48,64", "cbr:1,8,8,8,16,3,1,1", "sfm:16,48"])
