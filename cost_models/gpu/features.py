@@ -132,7 +132,8 @@ def _term(terms: KernelSeconds, name: str) -> Floats:
 
 def _work(kernel: Kernel) -> Floats:
     """Rank kernels by operations, then by bytes."""
-    return kernel.runs * (kernel.flops + 20.0 * kernel.transcendentals + 1e-3 * kernel.l2_bytes)
+    work = kernel.flops + 20.0 * kernel.transcendentals + 1e-3 * kernel.l2_bytes
+    return np.asarray(kernel.runs * work)
 
 
 def _main_values(kernel: Kernel, hardware: GpuHardware) -> dict[str, Floats]:

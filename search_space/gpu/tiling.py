@@ -236,7 +236,7 @@ class GpuTiling:
         words = np.maximum(1.0, self.accumulators(columns) * self.block.writes[0].element_bytes / 4.0)
         for use in self.block.reads:
             words = words + np.prod(self.region(use, inner, columns.size), axis=1) * use.element_bytes / 4.0
-        return BASE_REGISTERS + REGISTERS_PER_WORD * words
+        return np.asarray(BASE_REGISTERS + REGISTERS_PER_WORD * words)
 
     def unrolled_statements(self, columns: Columns) -> Floats:
         """Return the multiply-adds of the straight-line code of the inner loops: [N]."""
