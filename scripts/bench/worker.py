@@ -38,14 +38,14 @@ class Worker:
 
     def __init__(self, side: str) -> None:
         self._side = import_module(MODULES[side])
-        self._call: Callable[[], Any] | None = None
+        self._best: Variant | None = None  # whole: a call may read memory that only its variant keeps
 
     def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one message."""
         return {"load": self._load, "turn": self._turn, "overhead": self._overhead}[message["do"]](message)
 
     def _load(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        self._call = None
+        self._best = None
         problem = Problem.from_dict(message["problem"])
         expected = np.load(message["reference"])
         variants: list[Variant] = self._side.load(problem, problem.arrays(), message["options"])
@@ -68,13 +68,13 @@ class Worker:
         if not timed:
             return {"wrong": "; ".join(problems)}
         _, best, found = min(timed, key=lambda item: item[0])
-        self._call = best.call
+        self._best = best
         return {"variant": best.name, "error": found, "problems": problems}
 
     def _turn(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        assert self._call is not None  # the parent gives turns to what was loaded
+        assert self._best is not None  # the parent gives turns to what was loaded
         with beside_workers():
-            return {"seconds": time_call(self._call, message["warm_seconds"], message["seconds"])}
+            return {"seconds": time_call(self._best.call, message["warm_seconds"], message["seconds"])}
 
     def _overhead(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return {"seconds": min(time_call(self._side.trivial(), 0.02, 0.02) for _ in range(5))}

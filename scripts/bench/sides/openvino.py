@@ -47,10 +47,12 @@ def _call(request: Any) -> Callable[[], Any]:
 
 
 def _variant(operator: OnnxOperator, request: Any) -> Variant:
-    for name, array in operator.feeds.items():
-        request.set_tensor(name, openvino.Tensor(np.ascontiguousarray(array), shared_memory=True))
+    # The request reads the arrays where they are and does not keep them alive.
+    feeds = {name: np.ascontiguousarray(array) for name, array in operator.feeds.items()}
+    for name, array in feeds.items():
+        request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
 
-    def output() -> Array:
+    def output(_inputs: Mapping[str, Array] = feeds) -> Array:
         return operator.back(np.array(request.get_output_tensor(0).data))
 
     return Variant(operator.layout, _call(request), output)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import openvino
 
+from scripts.bench.problem import Array
 from scripts.bench.sides.base import Variant
 from scripts.bench.whole.sides import Feeds, Layer
 
@@ -22,7 +23,12 @@ def load(model: str, feeds: Feeds, options: Mapping[str, Any]) -> list[Variant]:
     request = _request(model, feeds, options["threads"])
     # The method below InferRequest.infer: without the dictionary of results it makes for every call.
     call = partial(super(type(request), request).infer, {}, share_outputs=True, decode_strings=False)
-    return [Variant("latency", call, lambda: np.array(request.get_output_tensor(0).data))]
+
+    # The request reads the arrays where they are and does not keep them alive.
+    def output(_inputs: Feeds = feeds) -> Array:
+        return np.array(request.get_output_tensor(0).data)
+
+    return [Variant("latency", call, output)]
 
 
 def profile(model: str, feeds: Feeds, options: Mapping[str, Any]) -> list[Layer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -28,7 +28,7 @@ class ModelWorker:
 
     def __init__(self, side: str) -> None:
         self._side = import_module(MODULES[side])
-        self._call: Callable[[], Any] | None = None
+        self._best: Variant | None = None  # whole: a call may read memory that only its variant keeps
 
     def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one message."""
@@ -41,7 +41,7 @@ class ModelWorker:
         return steps[message["do"]](message)
 
     def _load(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        self._call = None
+        self._best = None
         expected = np.load(message["reference"])
         began = time.perf_counter()
         variants: list[Variant] = self._side.load(
@@ -64,14 +64,14 @@ class ModelWorker:
         if not timed:
             return {"wrong": "; ".join(problems)}
         _, best, found = min(timed, key=lambda item: item[0])
-        self._call = best.call
+        self._best = best
         load_seconds = time.perf_counter() - began
         return {"variant": best.name, "error": found, "problems": problems, "load_seconds": load_seconds}
 
     def _turn(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        assert self._call is not None  # the parent gives turns to what was loaded
+        assert self._best is not None  # the parent gives turns to what was loaded
         with beside_workers():
-            return {"seconds": time_call(self._call, message["warm_seconds"], message["seconds"])}
+            return {"seconds": time_call(self._best.call, message["warm_seconds"], message["seconds"])}
 
     def _profile(self, message: Mapping[str, Any]) -> dict[str, Any]:
         profile = getattr(self._side, "profile", None)
