@@ -56,8 +56,8 @@ class RunProgress:
         elapsed_seconds: Wall time so far.
         remaining_seconds: Forecast, or None where nothing is known yet.
         search_seconds: Time spent proposing and learning.
-        build_seconds: Time spent building (summed over parallel builds).
-        run_seconds: Time spent running and checking.
+        build_seconds: Wall time in which candidates were built (several at once).
+        run_seconds: Wall time in which candidates ran and were checked.
         message: What was just noticed, or an empty text.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any
 
@@ -42,12 +42,13 @@ class TuneResult:
         tasks: Final state of every task.
         plans: Best plan of every task by workload key; absent where nothing worked.
         log: Where the measurements are, or None.
-        seconds: Wall time by part: ``total``, ``search``, ``build``, ``run`` (the latter two as the
-            children count them, builds in parallel).
+        seconds: Wall time by part: ``total``, ``search``, ``open`` (preparing tasks), ``build``, ``run``.
         target: Canonical JSON of the target.
         threads: Threads of the kernels.
         interrupted: Whether the user stopped the run.
         stopped: Why the run ended.
+        stages: Sums over the trials of this run by stage, see :data:`tuner.measure.account.STAGES`.
+        measured: Trials that this run measured.
     """
 
     tasks: tuple[TaskProgress, ...]
@@ -58,6 +59,8 @@ class TuneResult:
     threads: int
     interrupted: bool
     stopped: str
+    stages: dict[str, float] = field(default_factory=dict)
+    measured: int = 0
 
 
 class Session:
@@ -330,18 +333,7 @@ class Session:
         self._message = ""
 
     def _parts(self) -> dict[str, float]:
-        """Divide the wall time of measurement into building and running, as the children report it."""
-        stages: dict[str, float] = getattr(self._measurer, "stage_seconds", {})
-        building = sum(stages.get(s, 0.0) for s in ("generate", "lower", "llvm", "load"))
-        running = sum(stages.get(s, 0.0) for s in ("first_run", "timing", "check"))
-        measured = self._watch.seconds.get("measure", 0.0)
-        total = building + running
-        share = building / total if total > 0 else 0.5
-        return {
-            "search": self._watch.seconds.get("search", 0.0),
-            "build": measured * share,
-            "run": measured * (1 - share),
-        }
+        return {"search": self._watch.seconds.get("search", 0.0), **self._measurer.account.wall_seconds}
 
     def _result(self, stopped: str, interrupted: bool) -> TuneResult:
         return TuneResult(
@@ -353,6 +345,8 @@ class Session:
             threads=self._hardware.cores,
             interrupted=interrupted,
             stopped=stopped,
+            stages=dict(self._measurer.account.stage_seconds),
+            measured=self._measurer.account.trials,
         )
 
 

@@ -28,8 +28,12 @@ def test_tune_prints_one_object_with_the_keys_of_the_contract(tuned):
         )
         assert task["trials"] == 6
         assert task["best_seconds"] > 0 and task["best_gflops"] > 0 and task["baseline_seconds"] > 0
-    assert {"total", "search", "build", "run"} <= set(values["seconds"])
-    assert values["seconds"]["total"] >= values["seconds"]["search"] + values["seconds"]["build"]
+    assert {"total", "search", "open", "build", "run"} <= set(values["seconds"])
+    parts = sum(values["seconds"][name] for name in ("search", "open", "build", "run"))
+    assert 0 < parts <= values["seconds"]["total"]
+    assert values["measured"] == 12
+    assert all(values["stages"][name] > 0 for name in ("generate", "lower", "llvm", "load", "timing"))
+    assert "Time: opening tasks" in err and "trials a second" in err
     assert "speed-up" in err and "all 12 trials are spent" in err
 
 

@@ -59,7 +59,7 @@ def test_a_result_says_where_its_time_went(measurer: LocalMeasurer) -> None:
     assert all(seconds >= 0 for seconds in result.stages.values())
     assert result.build_seconds > 0
     assert result.run_seconds > 0
-    assert measurer.stage_seconds["llvm"] >= result.stages["llvm"]
+    assert measurer.account.stage_seconds["llvm"] >= result.stages["llvm"]
     assert result.trace == "[]"
     assert result.seconds is not None and result.timing is not None
     assert result.seconds == pytest.approx(result.timing.median / result.drift)

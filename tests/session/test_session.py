@@ -12,6 +12,7 @@ from search_space.hardware import resolve_target
 from tuner.errors import JobFailed
 from tuner.events import RunProgress
 from tuner.frontends import parse
+from tuner.measure.account import TimeAccount
 from tuner.measure.base import Baseline, Comparison, Failure, MeasureResult, MeasureTask, Verdict
 from tuner.measure.timing import summarise
 from tuner.options import TuneOptions
@@ -30,6 +31,7 @@ class FakeMeasurer:
     ) -> None:
         self.measured: list[str] = []
         self.batches = 0
+        self.account = TimeAccount()
         self._breaks_after = breaks_after
         self._error = error
 

@@ -65,6 +65,8 @@ def _print(out: Console, task: Explanation) -> None:
             say("    the untuned program: nothing that was measured is faster")
     tried = [f"{name}: {count} trials, best {seconds(time)}" for name, (count, time) in task.sketches.items()]
     say(f"  sketches: {'; '.join(tried) or 'none'}")
+    spent = ", ".join(f"{part} {seconds(value)}" for part, value in task.spent.items())
+    say(f"  time of its trials: {spent}")
     if task.runner_up is not None and best is not None:
         ratio = times(task.runner_up.seconds / best.seconds)
         say(f"  runner-up: {seconds(task.runner_up.seconds)} ({ratio} of the best); it differs in")
@@ -101,6 +103,7 @@ def _values(task: Explanation) -> dict[str, Any]:
         if second
         else None,
         "trials": task.trials,
+        "seconds": task.spent,
         "failures": task.failures,
         "causes": [
             {"stage": cause.stage, "message": cause.message, "count": cause.count} for cause in task.causes

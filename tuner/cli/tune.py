@@ -173,9 +173,12 @@ def _interrupted(last: RunProgress, options: TuneOptions, error: BaseException) 
 
 def _show(result: TuneResult, display: ProgressDisplay, as_json: bool) -> None:
     from tuner.cli.progress import final_table
+    from tuner.cli.spending import spending_lines
 
     out = people(as_json)
     out.print(final_table(result.tasks, display.ledger, result.seconds))
+    for line in spending_lines(result.seconds, result.stages, result.measured):
+        out.print(line, soft_wrap=True)
     words = [f"Stopped: {result.stopped}.", f"Took {seconds(result.seconds['total'])}."]
     if result.log is not None:
         words.append(f"Log: {result.log}")
@@ -203,6 +206,8 @@ def _values(result: TuneResult, display: ProgressDisplay) -> dict[str, Any]:
             for index, task in enumerate(result.tasks)
         ],
         "seconds": result.seconds,
+        "stages": result.stages,
+        "measured": result.measured,
         "log": result.log,
         "target": result.target,
         "threads": result.threads,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from tuner.measure.account import TimeAccount
+
 Plan = Mapping[str, Any]
 """A JSON-able description of how to schedule a workload (see ``search_space.candidate``)."""
 
@@ -208,7 +210,12 @@ class Measurer(Protocol):
     with a :class:`Failure` and never an exception. What is raised is what makes the whole run pointless:
     ``tuner.errors.JobFailed`` when a task cannot be prepared, when the machinery keeps dying, or when
     every trial of a batch fails for one cause.
+
+    Attributes:
+        account: Where the time went so far.
     """
+
+    account: TimeAccount
 
     def open(self, task: MeasureTask) -> Baseline:
         """Prepare a task once: inputs, reference outputs, the untuned program's time.

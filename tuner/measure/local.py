@@ -10,6 +10,7 @@ from typing import Self
 
 from tuner.errors import JobFailed
 from tuner.measure import messages as m
+from tuner.measure.account import TimeAccount
 from tuner.measure.base import Baseline, Comparison, Failure, MeasureResult, MeasureTask, Plan
 from tuner.measure.canary import DriftMeter
 from tuner.measure.causes import raise_for_common_cause
@@ -40,7 +41,7 @@ class LocalMeasurer:
         self.options = options or MeasureOptions()
         self.supervisor = Supervisor(clock)
         self.drift = DriftMeter(self._sample_canary)
-        self.stage_seconds: dict[str, float] = {}
+        self.account = TimeAccount()
         self._tasks = TaskTable(self.supervisor, self.options)
         self._builder = ForkBuilder(self.supervisor, self._tasks, self.options)
         self._runner = ForkRunner(self.supervisor, self._tasks, self.options)
@@ -58,21 +59,22 @@ class LocalMeasurer:
         if task.key in self._baselines:
             return self._baselines[task.key]
         self._canary_task = self._canary_task or task
-        opened = self._tasks.open(task)
-        try:
-            run = self._time_untuned(opened)
-            if run.verdict is not None and not run.verdict.ok and opened.reference == "reordered":
-                opened.reference = "untuned"
-                self._tasks.compute_references(opened)
+        with self.account.part("open"):
+            opened = self._tasks.open(task)
+            try:
                 run = self._time_untuned(opened)
-            baseline = self._baseline(opened, run)
-            if opened.reduction > LONG_SUM:
-                opened.reference = "partial sums"
-                self._tasks.compute_references(opened)
-                baseline = replace(baseline, reference=opened.reference)
-        except BaseException:
-            self._tasks.drop(task.key)
-            raise
+                if run.verdict is not None and not run.verdict.ok and opened.reference == "reordered":
+                    opened.reference = "untuned"
+                    self._tasks.compute_references(opened)
+                    run = self._time_untuned(opened)
+                baseline = self._baseline(opened, run)
+                if opened.reduction > LONG_SUM:
+                    opened.reference = "partial sums"
+                    self._tasks.compute_references(opened)
+                    baseline = replace(baseline, reference=opened.reference)
+            except BaseException:
+                self._tasks.drop(task.key)
+                raise
         self._baselines[task.key] = baseline
         return baseline
 
@@ -86,6 +88,16 @@ class LocalMeasurer:
             JobFailed: If the fork server keeps dying, or if every trial fails for one cause.
         """
         opened = self._tasks[key]
+        with self.account.part("build"):
+            ordered = self._measure(key, plans, incumbent_seconds)
+        opened.has_worked = opened.has_worked or any(r.timing is not None for r in ordered)
+        if not opened.has_worked:
+            raise_for_common_cause(ordered, opened.task.name, self.options.same_cause_limit)
+        return ordered
+
+    def _measure(
+        self, key: str, plans: Sequence[Plan], incumbent_seconds: float | None
+    ) -> list[MeasureResult]:
         results: dict[int, MeasureResult] = {}
         pending = deque(enumerate(plans))
         building: dict[Build, int] = {}
@@ -116,24 +128,21 @@ class LocalMeasurer:
         finally:
             for build in (*building, *ready):
                 self._builder.discard(build)
-        ordered = [results[place] for place in range(len(plans))]
-        opened.has_worked = opened.has_worked or any(r.timing is not None for r in ordered)
-        if not opened.has_worked:
-            raise_for_common_cause(ordered, opened.task.name, self.options.same_cause_limit)
-        return ordered
+        return [results[place] for place in range(len(plans))]
 
     def compare(self, key: str, first: Plan, second: Plan) -> Comparison:
         """Run two candidates alternately until the interval of their ratio excludes 1 or time is up."""
         self._tasks[key]
         builds = [self._builder.submit(key, plan) for plan in (first, second)]
         try:
-            left = set(builds)
-            while left:
-                left -= set(self._builder.finished(self.options.build_timeout_seconds))
+            with self.account.part("build"):
+                left = set(builds)
+                while left:
+                    left -= set(self._builder.finished(self.options.build_timeout_seconds))
             for build in builds:
                 if build.failure is not None:
                     return Comparison(None, None, None, None, None, build.failure)
-            with self._builder.quiet():
+            with self.account.part("run"), self._builder.quiet():
                 return self._alternate(builds)
         finally:
             for build in builds:
@@ -147,7 +156,8 @@ class LocalMeasurer:
         self.supervisor.close()
 
     def __enter__(self) -> Self:
-        """Return the measurer."""
+        """Start the fork server, which loads the compiler while the caller goes on."""
+        self.supervisor.root()
         return self
 
     def __exit__(
@@ -162,7 +172,7 @@ class LocalMeasurer:
     def _run_ready(
         self, ready: dict[Build, int], results: dict[int, MeasureResult], incumbent_seconds: float | None
     ) -> float | None:
-        with self._builder.quiet():
+        with self.account.part("run"), self._builder.quiet():
             for build, place in ready.items():
                 self._look_at_canary()
                 factor = self.drift.factor
@@ -181,8 +191,7 @@ class LocalMeasurer:
         stages = dict(build.stages)
         if run is not None:
             stages.update(run.stages)
-        for stage, seconds in stages.items():
-            self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
+        self.account.add_stages(stages)
         return MeasureResult(
             plan=build.plan,
             timing=None if run is None else run.timing,
@@ -202,11 +211,13 @@ class LocalMeasurer:
     def _time_untuned(self, opened: OpenedTask) -> Run:
         build = self._builder.submit(opened.task.key, _DEFAULT)
         try:
-            while build not in self._builder.finished(self.options.build_timeout_seconds):
-                pass
+            with self.account.part("build"):
+                while build not in self._builder.finished(self.options.build_timeout_seconds):
+                    pass
             if build.failure is not None:
                 return Run(None, build.failure, stages=build.stages)
-            run = self._runner.time_untuned(build, self.options.baseline_seconds)
+            with self.account.part("run"):
+                run = self._runner.time_untuned(build, self.options.baseline_seconds)
             opened.stages = {**build.stages, **run.stages}
             return run
         finally:

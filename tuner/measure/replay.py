@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from tuner.errors import JobFailed
+from tuner.measure.account import TimeAccount
 from tuner.measure.base import (
     Baseline,
     Comparison,
@@ -49,6 +50,7 @@ class ReplayMeasurer:
         self._estimate = estimate
         self._tasks: dict[str, MeasureTask] = {}
         self.misses = 0
+        self.account = TimeAccount()
 
     def open(self, task: MeasureTask) -> Baseline:
         """Return the recorded time of the untuned program.

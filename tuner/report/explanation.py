@@ -34,6 +34,7 @@ class Explanation:
         trials: Trials spent.
         failures: Failed trials by stage.
         causes: Why they failed, most frequent first.
+        spent: Seconds of search, of building (several at once count each) and of running, over all trials.
         sketches: Sketch name to the number of its trials and its best time in seconds, or None.
     """
 
@@ -49,6 +50,7 @@ class Explanation:
     trials: int
     failures: dict[str, int]
     causes: tuple[Cause, ...]
+    spent: dict[str, float]
     sketches: dict[str, tuple[int, float | None]]
 
 
@@ -83,6 +85,7 @@ def explain(store: RecordStore, workload: str | None = None) -> list[Explanation
                 trials=past.trials,
                 failures=dict(past.failures),
                 causes=tuple(causes_of(store, view, task.key)) if past.failures else (),
+                spent={"search": past.search_seconds, "build": past.build_seconds, "run": past.run_seconds},
                 sketches=_sketches(store, [s for s in past.summaries if s.kind == "trial"]),
             )
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from tuner.errors import JobFailed
+from tuner.measure.account import TimeAccount
 from tuner.measure.base import Baseline, Comparison, Failure, MeasureResult, MeasureTask, Plan
 from tuner.measure.causes import raise_for_common_cause
 from tuner.measure.options import MeasureOptions
@@ -49,6 +51,7 @@ class RpcMeasurer:
         self.address = RpcAddress.parse(address)
         self._linker = linker
         self._device_timeout_seconds = device_timeout_seconds
+        self.account = TimeAccount()
         self._lanes: list[Lane] = []
         self._tasks: dict[str, MeasureTask] = {}
         self._baselines: dict[str, Baseline] = {}
@@ -95,10 +98,12 @@ class RpcMeasurer:
         task = self._task(key)
         batch = _Batch(plans, incumbent_seconds)
         lanes = self._started()
+        began = time.monotonic()
         with ThreadPoolExecutor(len(lanes)) as pool:
             for future in [pool.submit(self._work, lane, task, batch) for lane in lanes]:
                 future.result()
         results = [batch.results[place] for place in range(len(plans))]
+        self._book(time.monotonic() - began, results)
         if any(result.timing is not None for result in results):
             self._worked.add(key)
         if key not in self._worked:
@@ -143,6 +148,16 @@ class RpcMeasurer:
     ) -> None:
         """Close the measurer."""
         self.close()
+
+    def _book(self, seconds: float, results: Sequence[MeasureResult]) -> None:
+        """Divide the time of a batch as its trials divide theirs: here building and running overlap."""
+        building = sum(result.build_seconds for result in results)
+        running = sum(result.run_seconds for result in results)
+        share = building / max(building + running, 1e-9)
+        self.account.wall_seconds["build"] += share * seconds
+        self.account.wall_seconds["run"] += (1.0 - share) * seconds
+        for result in results:
+            self.account.add_stages(result.stages)
 
     def _task(self, key: str) -> MeasureTask:
         if key not in self._tasks:
