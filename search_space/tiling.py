@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from search_space.access import BlockInfo, BufferUse
 from search_space.decisions import Columns, Slot, _tile_table, choice, tile
 from search_space.hardware import Hardware
 from search_space.nest import Bools, Floats, LoopKind
+from search_space.operands import is_packable, is_plain_operand
 
 PACK_PLACES = (0, 1, 2, 3)
 """Values of a packing slot: not at all, once before, per task, per block of a task."""
@@ -37,9 +37,6 @@ MAX_VECTORS_PER_TILE = 8
 MAX_UNROLLED_STATEMENTS = 256
 MAX_UNROLLED_CONDITIONS = 48
 MAX_LOCAL_TILE_BYTES = 256 << 10
-MAX_PANEL_GROWTH = 1.6
-"""How much larger the panels of an operand may be than the operand: overlapping tiles repeat some of
-it, windows would repeat it once a tap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ class Tiling:
 
     def panel_use(self, use: BufferUse) -> BufferUse:
         """Return how an operand is read once it is packed (before its dimensions are cut into panels)."""
-        return use if _is_plain_operand(self.block, use) else use.reindexed(self.block.axes)
+        return use if is_plain_operand(self.block, use) else use.reindexed(self.block.axes)
 
     def group_of(self, use: BufferUse, dimension: int) -> int:
         """Return how many elements of an operand's dimension one step stands for."""
@@ -339,16 +336,18 @@ def make_tiling(
     hardware: Hardware,
     is_fused: bool = False,
     weights: frozenset[str] = frozenset(),
+    rows: int | None = None,
 ) -> Tiling:
     """Choose the axes, the vector axis and the packable operands of a block.
 
-    The vector axis is the spatial axis along which the output is contiguous.
+    The vector axis is the spatial axis along which the output is contiguous, unless ``rows`` says another.
 
     Args:
         block: A block with one written buffer.
         hardware: Limits.
         is_fused: Whether a consumer reads the tile.
         weights: Names of buffers that are known when a model is compiled.
+        rows: Iterator of the vector axis (see ``rules/row_vectors.py``).
 
     Returns:
         The tiling.
@@ -364,7 +363,8 @@ def make_tiling(
     vector = -1
     for i, tiled in enumerate(axes):
         whole = tiled.kind == LoopKind.SPATIAL and not tiled.outer_group and tiled.extent > 1
-        if whole and output.last_coefficient(tiled.iterator) == 1:
+        along = output.last_coefficient(tiled.iterator) == 1 if rows is None else tiled.iterator == rows
+        if whole and along:
             vector = i
     widest = hardware.lanes(max(u.element_bytes for u in (*block.writes, *block.reads)))
     lanes: list[int] = []
@@ -374,27 +374,6 @@ def make_tiling(
             if axes[vector].extent % width == 0 and (width > 1 or not lanes):
                 lanes.append(width)
             width //= 2
-    packable = tuple(use.position for use in block.reads if _is_packable(block, use))
+    packable = tuple(use.position for use in block.reads if is_packable(block, use))
     constants = tuple(use.position for use in block.reads if use.name in weights)
     return Tiling(block, tuple(axes), vector, tuple(lanes), packable, hardware, is_fused, constants)
-
-
-def _is_packable(block: BlockInfo, use: BufferUse) -> bool:
-    """Report whether an operand may be packed: tiles share it, and few elements would be copied twice."""
-    spatial = {i for i in block.spatial if block.axes[i].extent > 1}
-    if use.position < 0 or prod(use.shape) == 1 or not use.axes & spatial or not spatial - use.axes:
-        return False
-    if _is_plain_operand(block, use):
-        return True
-    copied = prod(block.axes[a].extent for a in use.axes)
-    whole = all(block.axes[a].group == 1 for a in use.axes)
-    return use.affine and whole and copied <= MAX_PANEL_GROWTH * prod(use.shape)
-
-
-def _is_plain_operand(block: BlockInfo, use: BufferUse) -> bool:
-    """Report whether each dimension of an operand is walked whole by one iterator of its own."""
-    walked = [s for s in use.single if s >= 0]
-    whole = (
-        block.axes[s].extent == e if s >= 0 else e == 1 for s, e in zip(use.single, use.shape, strict=True)
-    )
-    return all(whole) and len(set(walked)) == len(walked)

@@ -17,6 +17,7 @@ from search_space.rules.epilogue import AttachEpilogueStep, CacheWriteStep, Fuse
 from search_space.rules.inline import covers, is_injective
 from search_space.rules.packing import PackStep, PlacePanelsStep
 from search_space.rules.rfactor import FactorStep
+from search_space.rules.row_vectors import TurnStep, turn_rows
 from search_space.rules.rows import RowsStep, row_axes
 from search_space.rules.tensorize import TensorizeStep, TensorTileStep, tensor_tilings
 from search_space.rules.tiling import FinishTileStep, TileStep, is_tileable
@@ -98,14 +99,22 @@ def wants_tiling(block: BlockInfo, state: CpuState) -> bool:
 
 
 def _tiled(state: CpuState, block: BlockInfo, consumer: BlockInfo | None) -> tuple[CpuState, ...]:
-    """One state for every intrinsic that can compute the block, and one for plain vectors."""
+    """One state for every intrinsic that can compute the block, one for vectors, one for turned rows."""
     is_fused = consumer is not None
     tensorised = tensor_tilings(block, state.hardware, is_fused, state.constants)
     plain = make_tiling(block, state.hardware, is_fused, state.constants)
+    turn = turn_rows(block, state.hardware, _placed(state, block), is_fused, state.constants)
     return (
         *(_with_tiling(state, block, consumer, tiling, intrinsic) for tiling, intrinsic in tensorised),
         _with_tiling(state, block, consumer, plain),
+        *((_with_tiling(state, block, consumer, turn.tiling, turn=turn),) if turn is not None else ()),
     )
+
+
+def _placed(state: CpuState, block: BlockInfo) -> list[BlockInfo]:
+    """Return the pending producers of a block that may be computed wherever it needs them."""
+    found = (state.blocks[name] for name in block.producers if name in state.pending)
+    return [p for p in found if is_injective(p) and p.consumers == (block.name,)]
 
 
 def _with_tiling(
@@ -114,14 +123,13 @@ def _with_tiling(
     consumer: BlockInfo | None,
     tiling: Tiling,
     intrinsic: Intrinsic | None = None,
+    turn: TurnStep | None = None,
 ) -> CpuState:
     names = [block.name]
     inputs: list[ComputeLocationStep] = []
-    for name in block.producers:
-        producer = state.blocks[name]
-        if name in state.pending and is_injective(producer) and producer.consumers == (block.name,):
-            inputs.append(ComputeLocationStep(producer, tiling))
-            names.append(name)
+    for producer in _placed(state, block):
+        inputs.append(ComputeLocationStep(producer, tiling))
+        names.append(producer.name)
     makers = {step.producer.writes[0].name: step.producer for step in inputs}
     packs = tuple(
         PackStep(tiling, use.position, makers.get(use.name))
@@ -134,13 +142,17 @@ def _with_tiling(
     else:
         steps.append(FuseConsumerStep(tiling, consumer))
         names.append(consumer.name)
-    steps.append(TileStep(tiling) if intrinsic is None else TensorTileStep(tiling))
+    if turn is not None:
+        steps += [turn, TileStep(turn.numbers)]
+    else:
+        steps.append(TileStep(tiling) if intrinsic is None else TensorTileStep(tiling))
     steps.append(AttachEpilogueStep(tiling, consumer))
     steps.append(PlacePanelsStep(packs))
     steps.extend(inputs)
     steps.append(FinishTileStep(tiling) if intrinsic is None else TensorizeStep(tiling, intrinsic))
     word = "tiled" if consumer is None else "fused"
-    return state.scheduled(names, steps, word if intrinsic is None else f"{word}.{intrinsic.name}")
+    suffix = ".rows" if turn is not None else f".{intrinsic.name}" if intrinsic is not None else ""
+    return state.scheduled(names, steps, word + suffix)
 
 
 def _row_chain(state: CpuState, block: BlockInfo) -> set[str]:

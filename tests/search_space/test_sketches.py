@@ -119,6 +119,20 @@ def test_operands_of_overlapping_tiles_and_of_phases_can_be_packed() -> None:
         assert operand in [s.name for s in sketch.space.slots]
 
 
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("t2d:1,4,16,6,3,4,2,1", True),
+        ("c2d:1,8,16,6,7,3,1,1", True),
+        ("c2d:1,8,16,6,8,3,1,1", False),  # half a vector of channels
+        ("c2d:1,8,33,6,3,3,2,1", False),  # rows two elements apart
+        ("c2d:1,8,17,6,3,3,1,1", False),  # rows that are no multiple of a vector
+    ],
+)
+def test_vectors_run_along_the_rows_of_few_channels(spec: str, expected: bool) -> None:
+    assert any(name.endswith(".rows") for name in context(spec).sketches) == expected
+
+
 def test_windows_are_not_packed_where_that_would_repeat_them() -> None:
     sketch = context("c2d:1,14,14,16,32,3,1,1").sketches["tiled"]
     assert [s.name for s in sketch.space.slots if ".pack." in s.name] == ["conv2d.pack.weight"]
