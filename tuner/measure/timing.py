@@ -113,6 +113,10 @@ class Race:
             return None
         if seconds > 8 * policy.budget_seconds and incumbent is None:
             return None
+        if is_long:
+            self._runs.append(seconds)
+            self._is_calibrated = True
+            return Block(1, 1)
         self._number = (
             1 if policy.cache == "flushed" else max(1, ceil(policy.repeat_seconds / max(seconds, 1e-7)))
         )
@@ -151,10 +155,10 @@ class Race:
         return Block(self._number, max(1, min(policy.block_repeats, left, affordable)))
 
     def _least_repeats(self) -> int:
-        # A kernel of a third of a second is not run five times when a few runs tell enough.
+        # A kernel of a tenth of a second is not run five times: what disturbs a run is short beside it.
         typical = min(self._runs)
-        affordable = int(4 * self.policy.budget_seconds / max(typical, 1e-9))
-        return max(1, min(self.policy.least_repeats, affordable))
+        affordable = int(2 * self.policy.budget_seconds / max(typical, 1e-9))
+        return max(2, min(self.policy.least_repeats, affordable))
 
     def _is_clearly_slow(self) -> bool:
         incumbent = self.incumbent_seconds
