@@ -47,9 +47,10 @@ def test_a_batch_holds_a_share_of_every_kind() -> None:
     )
     options = BatchOptions(explore=0.05, doubtful=0.2, descent=0.2, stalled_descent=0.5)
     found = [p.origin for p in choose(pools, near, random, {}, 20, options, is_stalled=False)]
-    assert [found.count(kind) for kind in ("neighbour", "jump", "random", "move")] == [4, 4, 1, 11]
+    assert [found.count(kind) for kind in ("neighbour", "jump", "random", "move")] == [4, 0, 1, 15]
     stalled = [p.origin for p in choose(pools, near, random, {}, 20, options, is_stalled=True)]
     assert stalled.count("neighbour") == 9  # all there are
+    assert stalled.count("jump") == 4
     assert not choose({}, {}, {}, {}, 5, options, is_stalled=False)
 
 

@@ -18,8 +18,8 @@ class BatchOptions:
 
     Attributes:
         explore: Part drawn at random (Ansor's eps-greedy).
-        doubtful: Part with the best optimistic prediction: ``log2(seconds) - spread`` (a lower
-            confidence bound, Srinivas et al., ICML'10).
+        doubtful: Part with the best optimistic prediction once improvement has slowed: ``log2(seconds) -
+            spread`` (a lower confidence bound, Srinivas et al., ICML'10).
         descent: Part taken from the neighbourhood of the incumbent.
         stalled_descent: The same once improvement has slowed (coordinate descent as in DPAnsor).
         crowd: At most this many candidates that differ in one decision only.
@@ -121,7 +121,7 @@ def choose(
     descent = options.stalled_descent if is_stalled and options.descent else options.descent
     batch.take(neighbours, round(descent * count), diverse=False)
     explore = min(len(drawn), round(options.explore * count + 0.49)) if count > 2 else 0
-    doubtful = round(options.doubtful * count) if near else 0
+    doubtful = round(options.doubtful * count) if is_stalled else 0
     batch.take(ranked, count - len(batch.chosen) - explore - doubtful, diverse=True)
     batch.take(_sorted(_proposals(pools, 1.0)), doubtful, diverse=True)
     batch.take(drawn, explore, diverse=False)

@@ -24,8 +24,6 @@ _STALL_TRIALS = 32
 _STALL_GAIN = 0.02
 _LEAST_POPULATION = 128
 """A population of fewer costs as much time."""
-_SEVERAL = 3
-"""Sketches in a round from which on each gets half the generations."""
 _CONSIDERED = 256
 """Candidates of a sketch that may enter a batch."""
 _CENTRES = 8
@@ -40,7 +38,7 @@ class EvolutionOptions:
 
     Attributes:
         population: Candidates kept per round, over all sketches.
-        generations: Generations per round of a sketch; half as many where several share a round.
+        generations: Generations per round.
         elites: Measured candidates of a sketch that enter its population.
         operators: Which of :data:`~tuner.search.operators.OPERATORS` make children.
         batch: What a batch is made of.
@@ -144,7 +142,7 @@ class EvolutionarySearch:
         """See :class:`tuner.search.base.SearchStrategy`."""
         best = self._history[-1] if self._history else float("nan")
         sizes = self._sizes()
-        generations = self._options.generations // (1 if len(sizes) < _SEVERAL else 2)
+        generations = self._options.generations
         pools = {name: self._evolve(name, size, generations) for name, size in sizes.items()}
         near = {name: pool for name in sizes if (pool := self._neighbours(name, best)) is not None}
         if not any(len(pool.rows) for pool in (*pools.values(), *near.values())):
