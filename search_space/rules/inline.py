@@ -13,11 +13,12 @@ after::
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from search_space.access import BlockInfo
 from search_space.decisions import Columns
 from search_space.steps import Memory, PlainStep
-from search_space.tvm_api import Schedule
+from search_space.tvm_api import Schedule, tirx, tvm, walk_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,48 @@ def must_inline(block: BlockInfo, blocks: dict[str, BlockInfo]) -> bool:
 
 
 def may_inline(block: BlockInfo, blocks: dict[str, BlockInfo]) -> bool:
-    """Report whether inlining is an alternative worth a sketch of its own (padding, cheap maths)."""
+    """Report whether inlining is an alternative worth a sketch of its own (padding, cheap maths).
+
+    It is not where a consumer's vectors would run across the block's condition: TVM computes such
+    vectors lane by lane (a padded weight of 12 channels made a convolution eleven times slower).
+    """
     if not is_injective(block) or block.is_output or not block.consumers:
         return False
+    if block.conditional and any(_cuts_vectors(block, blocks[c]) for c in block.consumers):
+        return False
     return not must_inline(block, blocks)
+
+
+def _cuts_vectors(block: BlockInfo, consumer: BlockInfo) -> bool:
+    """Report whether a block's condition changes along the vectors in which a reduction reads it."""
+    use = next((u for u in consumer.reads if u.name == block.writes[0].name), None)
+    if use is None or not consumer.is_reduction:
+        return False
+    lanes = [i for i in consumer.spatial if consumer.writes[0].last_coefficient(i) == 1]
+    guarded = _guarded_axes(block)
+    return any(
+        use.coefficients[d, i] != 0 and axis >= 0 and block.axes[axis].name in guarded
+        for i in lanes
+        for d, axis in enumerate(block.writes[0].single)
+    )
+
+
+def _guarded_axes(block: BlockInfo) -> set[str]:
+    """Return the names of the iterators that a block's conditions depend on."""
+    found: set[str] = set()
+
+    def variable(node: Any) -> None:
+        found.add(str(node.name).removeprefix("v_"))
+
+    def call(node: Any) -> None:
+        if str(getattr(node.op, "name", "")).endswith("if_then_else"):
+            walk_types(node.args[0], [(tvm.ir.Var, variable)])
+
+    def select(node: Any) -> None:
+        walk_types(node.condition, [(tvm.ir.Var, variable)])
+
+    walk_types(block.body, [(tvm.ir.Call, call), (tirx.Select, select)])
+    return found
 
 
 def covers(producer: BlockInfo, consumer: BlockInfo) -> bool:

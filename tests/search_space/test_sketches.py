@@ -133,6 +133,12 @@ def test_vectors_run_along_the_rows_of_few_channels(spec: str, expected: bool) -
     assert any(name.endswith(".rows") for name in context(spec).sketches) == expected
 
 
+def test_what_vectors_run_across_is_not_computed_on_the_fly() -> None:
+    names = list(context("c2d:1,8,8,6,12,3,1,1").sketches)
+    assert "pad-i2.16-inline.padded-tiled" in names  # conditions on rows cut no vector
+    assert not any("inline.weight_pad" in name for name in names)
+
+
 def test_windows_are_not_packed_where_that_would_repeat_them() -> None:
     sketch = context("c2d:1,14,14,16,32,3,1,1").sketches["tiled"]
     assert [s.name for s in sketch.space.slots if ".pack." in s.name] == ["conv2d.pack.weight"]
