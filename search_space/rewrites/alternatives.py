@@ -12,6 +12,7 @@ from search_space.rewrites.im2col import im2col
 from search_space.rewrites.overlap import Cover, covers_of, label_of, overlap, plain_layout
 from search_space.rewrites.pad_axis import pad_stage
 from search_space.rewrites.program import NotLiftable, Program, Stage, lift
+from search_space.rewrites.row_tails import row_tails
 from search_space.rewrites.softmax import softmax
 from search_space.rewrites.split_reduction import split_reduction
 from search_space.rewrites.transposed import decompose_by_phase
@@ -55,15 +56,16 @@ def alternatives(func: Any) -> list[Rewrite]:
         program = lift(func)
     except NotLiftable:
         return []
-    scaled = [r for r in (softmax(program), softmax(program, LANES)) if r is not None]
+    on_rows = (softmax(program), softmax(program, LANES), row_tails(program, LANES))
+    of_rows = [r for r in on_rows if r is not None]
     stage = program.anchor()
     contraction = contraction_of(program, stage) if stage is not None else None
     if stage is None or contraction is None:
-        return scaled
+        return of_rows
     phases = decompose_by_phase(program)
     if phases is not None:  # every other form would multiply by the inserted zeros
         return [phases]
-    found: list[Rewrite | None] = [*scaled, fuse_rows(program), im2col(program)]
+    found: list[Rewrite | None] = [*of_rows, fuse_rows(program), im2col(program)]
     found += _winograd(program, contraction)
     found += _covered(program, contraction)
     found += _padded(program, contraction)

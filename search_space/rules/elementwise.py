@@ -99,6 +99,10 @@ class ElementwiseStep(PlainStep):
             sch.parallel(outer)
         if lanes > 1:
             sch.vectorize(inner)
+        elif self.block.conditional:
+            # Parts in which the condition is settled become loops of their own: LLVM makes vectors of them.
+            middle = list(sch.get_loops(sch.get_sblock(self.block.name)))[-2]
+            sch.annotate(middle, "pragma_loop_partition_hint", 1)
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe the stage."""

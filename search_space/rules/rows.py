@@ -78,9 +78,11 @@ class RowsStep(PlainStep):
         # A thread gets one run of consecutive tasks, so even one task a row costs little.
         tasks = list(divisors(self._row_count))
         picked = sorted({1, *(at_least(tasks, self.hardware.cores * grain) for grain in (1, 2, 4, 16))})
+        # Rows that take turns must be a box of every buffer: they lie along one axis.
+        innermost = self.last.axes[self.rows - 1].extent
         found = [
             choice(self._tasks_name, tuple(picked)),
-            choice(self._rows_name, tuple(r for r in INTERLEAVED_ROWS if self._row_count % r == 0)),
+            choice(self._rows_name, tuple(r for r in INTERLEAVED_ROWS if innermost % r == 0)),
         ]
         for block in self.chain:
             if block.is_reduction:

@@ -32,6 +32,7 @@ CASES = (
     ("sfm:32,64", "scaled-rows"),
     ("sfm:12,49", "scaled16-rows"),
     ("nrm:1,64,64", "factored"),
+    ("nrm:1,9,49", "tails16-factored-factored"),
 )
 
 
