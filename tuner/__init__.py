@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tuner.compiled_model import CompiledModel, load
     from tuner.errors import JobFailed, UserError
     from tuner.options import TuneOptions
-    from tuner.session import TuneResult
+    from tuner.result import TuneResult
 
 _HOMES = {
     "tune": "tuner.api",

@@ -10,12 +10,13 @@ from records.store import RecordStore
 from search_space.hardware import resolve_target
 from search_space.tvm_api import IRModule, PrimFunc
 from search_space.workload import workload_of
+from tuner.acceptance.after_run import AfterRun
 from tuner.choice import Chooser, open_records
 from tuner.compilation import compile_model
 from tuner.compiled_model import CompiledModel
 from tuner.errors import UserError
 from tuner.events import Listener, ignore
-from tuner.extract import tasks_of
+from tuner.extract import LoweredModel, lower, tasks_of
 from tuner.frontends import Model, Operators, Program, load
 from tuner.frontends.relax_module import from_relax
 from tuner.measure.base import Measurer
@@ -24,7 +25,8 @@ from tuner.measure.options import MeasureOptions
 from tuner.measure.timing import NO_RACE, RacePolicy
 from tuner.objective import Objective, objective_of
 from tuner.options import TuneOptions
-from tuner.session import Session, TuneResult
+from tuner.result import TuneResult
+from tuner.session import Session
 from tuner.tasks import Task, merge
 
 Workloads: TypeAlias = str | Path | Program | IRModule | PrimFunc | Task
@@ -57,11 +59,21 @@ def tune(
     """
     options = options or TuneOptions()
     resolved = target_of(target, options.threads)
-    tasks = tasks_of_all(workloads, options.input_shapes)
+    cuts = cuts_of_all(workloads, options.input_shapes)
+    models = [cut for cut in cuts if isinstance(cut, LoweredModel)]
     chosen = objective_of(objective) if callable(objective) else objective
     chosen = chosen or objective_of(options.objective)
+    acceptance = None
+    is_here = options.measure == "local" and str(resolved.kind.name) == "llvm"
+    if options.accept and models and options.log is not None and is_here:
+        acceptance = AfterRun(models, resolved, str(options.log), options.seconds)
     with measurer_of(options.measure, options.rules, "racing" not in options.disable) as measurer:
-        return Session(tasks, resolved, options, measurer, listener, chosen).run()
+        reserved = 0.0 if acceptance is None else acceptance.reserved_seconds
+        session = Session(
+            _tasks(cuts), resolved, options, measurer, listener, chosen, reserved_seconds=reserved
+        )
+        result = session.run()
+        return result if acceptance is None else acceptance.finish(session, result)
 
 
 def compile(
@@ -131,14 +143,23 @@ def tasks_of_all(
     workloads: Workloads | Sequence[Workloads], input_shapes: Mapping[str, Sequence[int]] | None = None
 ) -> list[Task]:
     """List the tasks of several workloads, equal ones joined."""
+    return _tasks(cuts_of_all(workloads, input_shapes))
+
+
+def cuts_of_all(
+    workloads: Workloads | Sequence[Workloads], input_shapes: Mapping[str, Sequence[int]] | None = None
+) -> list[LoweredModel | Operators | Task]:
+    """Read several workloads and cut the models among them into functions."""
     several = workloads if isinstance(workloads, (list, tuple)) else [workloads]
-    found: list[Task] = []
+    found: list[LoweredModel | Operators | Task] = []
     for workload in several:
-        if isinstance(workload, Task):
-            found.append(workload)
-        else:
-            found.extend(tasks_of(program_of(workload, input_shapes)))
-    return merge(found)
+        program = workload if isinstance(workload, Task) else program_of(workload, input_shapes)
+        found.append(lower(program) if isinstance(program, Model) else program)
+    return found
+
+
+def _tasks(cuts: Sequence[LoweredModel | Operators | Task]) -> list[Task]:
+    return merge(task for cut in cuts for task in ([cut] if isinstance(cut, Task) else tasks_of(cut)))
 
 
 def measurer_of(where: str, rules: str = "", racing: bool = True) -> Measurer:

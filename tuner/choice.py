@@ -79,6 +79,7 @@ class Chooser:
                             "tuned",
                             "nothing faster than the untuned program was found",
                             match.ranked.seconds,
+                            record.plan,
                         ), ""
                     module = apply_record(workload, record, program_lookup(view)).module
                 except DoesNotApply as error:
@@ -87,7 +88,7 @@ class Chooser:
                 words = [f"record {match.summary.plan_key} of {view.where}"]
                 words += [match.note] if match.note else []
                 func = module["main"]
-                return Choice(func, "tuned", "; ".join(words), match.ranked.seconds), ""
+                return Choice(func, "tuned", "; ".join(words), match.ranked.seconds, record.plan), ""
         return None, "; ".join(dict.fromkeys(reasons))
 
     @staticmethod
@@ -111,7 +112,7 @@ class Chooser:
             except (ScheduleError, ValueError) as error:
                 refused.append(str(error).strip().splitlines()[-1])
                 continue
-            return Choice(func, "predicted", reason)
+            return Choice(func, "predicted", reason, plan=plan)
         return Choice(None, "default", "; ".join([reason, *refused]))
 
 

@@ -37,12 +37,14 @@ class Choice:
         source: ``tuned``, ``predicted`` or ``default``.
         reason: Why not something better, or where the schedule comes from.
         seconds: Expected time of one call, if known.
+        plan: The schedule as a plan, if it is one.
     """
 
     func: Any
     source: str
     reason: str
     seconds: float | None = None
+    plan: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:

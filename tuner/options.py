@@ -38,6 +38,7 @@ class TuneOptions:
             or ``early-stop``.
         strategy: How candidates are found: ``evolution`` or ``random``.
         resume: Whether measurements that the log already holds count.
+        accept: Whether whole models are compared after the run (see ``tuner/acceptance``); needs a log.
         measure: Where candidates run: ``local`` or ``rpc://host:port/key``.
         input_shapes: Shapes for the inputs that a model leaves open.
         rules: ``file.py:NAME`` of sketch rules of your own (docs/extending.md); empty for none.
@@ -53,6 +54,7 @@ class TuneOptions:
     objective: str = "latency"
     strategy: str = "evolution"
     resume: bool = True
+    accept: bool = True
     measure: str = "local"
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     rules: str = ""

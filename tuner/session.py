@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
@@ -15,52 +15,35 @@ from records.building import lines_of, program_line, workload_info
 from records.environment import capture_environment, isa_features
 from records.errors import RecordError
 from records.opening import open_store
+from records.plans import plan_key
 from records.schema import Header
 from records.store import Query, RecordStore
 from search_space.candidate import context_of
 from search_space.hardware import hardware_of, target_text
 from search_space.tvm_api import tvm
 from search_space.user_rules import RulesRefused, load_rules
+from search_space.workload import Workload
+from tuner.compilation import Choice
 from tuner.errors import JobFailed, UserError
-from tuner.events import Listener, RunProgress, TaskProgress, ignore
-from tuner.measure.base import Measurer, MeasureResult, MeasureTask
+from tuner.events import Listener, RunProgress, ignore
+from tuner.measure.base import Measurer, MeasureResult, MeasureTask, Timing
 from tuner.models import RunModel
 from tuner.objective import Objective, objective_of
 from tuner.options import TRIALS_PER_TASK, TuneOptions
+from tuner.result import TuneResult
 from tuner.resume import restore_task
 from tuner.scheduler import GradientScheduler, TaskCurve
-from tuner.search import EvolutionarySearch, RandomSearch, Scorer, SearchStrategy, search_options
+from tuner.search import (
+    EvolutionarySearch,
+    Proposal,
+    RandomSearch,
+    Scorer,
+    SearchStrategy,
+    search_options,
+)
 from tuner.task_run import Stopwatch, TaskRun
 from tuner.tasks import Task
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TuneResult:
-    """What a run achieved.
-
-    Attributes:
-        tasks: Final state of every task.
-        plans: Best plan of every task by workload key; absent where nothing worked.
-        log: Where the measurements are, or None.
-        seconds: Wall time by part: ``total``, ``search``, ``open`` (preparing tasks), ``build``, ``run``.
-        target: Canonical JSON of the target.
-        threads: Threads of the kernels.
-        interrupted: Whether the user stopped the run.
-        stopped: Why the run ended.
-        stages: Sums over the trials of this run by stage, see :data:`tuner.measure.account.STAGES`.
-        measured: Trials that this run measured.
-    """
-
-    tasks: tuple[TaskProgress, ...]
-    plans: dict[str, dict[str, Any]]
-    log: str | None
-    seconds: dict[str, float]
-    target: str
-    threads: int
-    interrupted: bool
-    stopped: str
-    stages: dict[str, float] = field(default_factory=dict)
-    measured: int = 0
+from tuner.transfer import Transfer
 
 
 class Session:
@@ -73,6 +56,7 @@ class Session:
         measurer: Where candidates run; the session does not close it.
         listener: Told about progress.
         clock: Monotonic seconds.
+        reserved_seconds: Part of the time that is left for what comes after the search.
     """
 
     def __init__(
@@ -84,10 +68,12 @@ class Session:
         listener: Listener = ignore,
         objective: Objective | None = None,
         clock: Callable[[], float] = time.monotonic,
+        reserved_seconds: float = 0.0,
     ) -> None:
         if not tasks:
             raise UserError("there is nothing to tune: the workload has no tasks")
         self._options = options
+        self._reserved_seconds = reserved_seconds
         self._target = target
         self._target_text = target_text(target)
         self._hardware = hardware_of(target)
@@ -107,6 +93,7 @@ class Session:
         self._environment = capture_environment(self._hardware.cores, llvm=_llvm_version())
         self._store = self._open_store()
         self._runs = [self._make_run(i, t) for i, t in enumerate(tasks)]
+        self._transfer = Transfer(target)
         self._trial = 0
         self._message = ""
 
@@ -131,6 +118,42 @@ class Session:
             if self._store is not None:
                 self._store.close()
         return self._result(stopped, interrupted)
+
+    def confirm_in_place(self, workload: Workload, choice: Choice, timing: Timing) -> bool:
+        """Write to the log what a schedule takes inside the compiled model, after :meth:`run`.
+
+        Args:
+            workload: One of the tasks.
+            choice: Its schedule; measured and checked first if the log has not seen it.
+            timing: Seconds per call in place.
+
+        Returns:
+            Whether it was written: only for schedules with right outputs.
+        """
+        run = next((r for r in self._runs if r.task.key == workload.key), None)
+        if run is None or choice.plan is None or choice.plan.get("kind") == "trace":
+            return False
+        self._store = self._open_store()
+        if self._store is None:
+            return False
+        try:
+            if not self._is_checked(run, choice.plan):
+                self._open(run)
+                (result,) = self._measurer.measure(run.task.key, [choice.plan], None)
+                self._record(run, result, "trial", 0.0)
+                self._flush()
+                if result.timing is None or result.verdict is None or not result.verdict.ok:
+                    return False
+            self._record(run, MeasureResult(plan=choice.plan, timing=timing), "confirmation", 0.0)
+            return True
+        finally:
+            self._store.close()
+
+    def _is_checked(self, run: TaskRun, plan: Mapping[str, Any]) -> bool:
+        assert self._store is not None
+        query = Query(keys=frozenset({run.task.key}), target=self._target_text, threads=self._hardware.cores)
+        known = [s for s in self._store.view(query).summaries if s.plan_key == plan_key(plan)]
+        return any(s.ok is True or s.kind == "baseline" for s in known)
 
     def _loop(self) -> str:
         stopped = self._until_stopped()
@@ -157,7 +180,7 @@ class Session:
             self._tell()
             with self._watch.time("search") as lap:
                 self._model.refit()
-                proposals = run.strategy.propose(self._batch_size())
+                proposals = self._propose(run)
             if not proposals:
                 run.curve.exhausted = True
                 run.state = "done"
@@ -170,10 +193,21 @@ class Session:
             run.state = "waiting"
             self._tell()
 
+    def _propose(self, run: TaskRun) -> list[Proposal]:
+        """Ask the strategy; before the first measurement ask related tasks too."""
+        count = self._batch_size()
+        if run.trials or self._options.strategy == "random":
+            return run.strategy.propose(count)
+        seeds = self._transfer.seeds(run, self._runs)[: count // 4]
+        known = {seed.key for seed in seeds}
+        fresh = [p for p in run.strategy.propose(count) if p.key not in known]
+        return [*seeds, *fresh][:count]
+
     def _spent(self) -> str:
         if self._budget is not None and sum(r.trials for r in self._runs) >= self._budget:
             return f"all {self._budget} trials are spent"
-        if self._options.seconds is not None and self._elapsed() >= self._options.seconds:
+        limit = self._options.seconds
+        if limit is not None and self._elapsed() >= limit - self._reserved_seconds:
             return f"the time of {self._options.seconds:g} s is up"
         return ""
 
@@ -233,9 +267,10 @@ class Session:
     def _resume(self) -> None:
         if self._store is None:
             return
+        query = Query(target=self._target_text, threads=self._hardware.cores)
+        self._transfer = Transfer(self._target, self._store, self._store.view(query))
         keys = frozenset(r.task.key for r in self._runs)
-        query = Query(keys=keys, target=self._target_text, threads=self._hardware.cores)
-        view = self._store.view(query)
+        view = self._store.view(replace(query, keys=keys))
         for problem in view.problems:
             self._message = str(problem)
             self._tell()

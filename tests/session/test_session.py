@@ -16,7 +16,8 @@ from tuner.measure.account import TimeAccount
 from tuner.measure.base import Baseline, Comparison, Failure, MeasureResult, MeasureTask, Verdict
 from tuner.measure.timing import summarise
 from tuner.options import TuneOptions
-from tuner.session import Session, TuneResult
+from tuner.result import TuneResult
+from tuner.session import Session
 
 pytestmark = pytest.mark.tvm
 

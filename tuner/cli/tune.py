@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tuner.cli.progress import ProgressDisplay
     from tuner.events import RunProgress
     from tuner.options import TuneOptions
-    from tuner.session import TuneResult
+    from tuner.result import TuneResult
 
 
 @click.command("tune", short_help="Tune models or operators on this machine.")
@@ -74,6 +74,12 @@ if TYPE_CHECKING:
     help="Go without a part, to see what it is worth: draft, pretrained, crossover, descent, racing, "
     "packing. May be given several times.",
 )
+@click.option(
+    "--accept/--no-accept",
+    default=True,
+    show_default=True,
+    help="Whether whole models are compared with what they were before; needs --log.",
+)
 @click.option("--quiet", is_flag=True, help="No progress while it runs.")
 @with_input_shapes
 @with_json
@@ -93,6 +99,7 @@ def tune(
     measure: str,
     rules: str,
     disable: tuple[str, ...],
+    accept: bool,
     quiet: bool,
     input_shapes: tuple[tuple[str, tuple[int, ...]], ...],
     as_json: bool,
@@ -118,6 +125,7 @@ def tune(
         resume=resume,
         measure=measure,
         disable=disable,
+        accept=accept,
         input_shapes=shapes_of(input_shapes),
         rules=rules,
     )
@@ -152,7 +160,7 @@ def _run(
 
 def _interrupted(last: RunProgress, options: TuneOptions, error: BaseException) -> TuneResult:
     """Return what the last event said of a run that did not end by itself."""
-    from tuner.session import TuneResult
+    from tuner.result import TuneResult
 
     return TuneResult(
         tasks=last.tasks,
@@ -185,9 +193,13 @@ def _show(result: TuneResult, display: ProgressDisplay, as_json: bool) -> None:
     else:
         words.append("Nothing was kept: give --log to keep measurements.")
     out.print(" ".join(words), soft_wrap=True)
+    for verdict in result.verdicts:
+        out.print(verdict.words, soft_wrap=True)
 
 
 def _values(result: TuneResult, display: ProgressDisplay) -> dict[str, Any]:
+    from tuner.acceptance.verdict import verdict_values
+
     spent = display.ledger.seconds
     return {
         "tasks": [
@@ -205,6 +217,7 @@ def _values(result: TuneResult, display: ProgressDisplay) -> dict[str, Any]:
             }
             for index, task in enumerate(result.tasks)
         ],
+        "models": [verdict_values(verdict) for verdict in result.verdicts],
         "seconds": result.seconds,
         "stages": result.stages,
         "measured": result.measured,

@@ -1,0 +1,96 @@
+"""Whole models are compared after a run, and schedules that lose in place are not used again."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+import tuner
+from tests.assets.models.small import residual_cnn
+from tuner import api
+from tuner.acceptance import accept as module
+from tuner.acceptance.accept import Acceptance, verdict_of
+from tuner.acceptance.after_run import AfterRun
+from tuner.acceptance.race import Lap
+from tuner.acceptance.verdict import ModelVerdict, verdict_values
+from tuner.compilation import Choice
+from tuner.extract import lower
+from tuner.frontends.onnx_file import from_onnx
+from tuner.measure.local import LocalMeasurer
+from tuner.session import Session
+
+pytestmark = pytest.mark.tvm
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """Tune a small model with a comparison of the whole model; return file, log and result."""
+    folder = tmp_path_factory.mktemp("accepted")
+    path, log = folder / "model.onnx", folder / "run.jsonl"
+    onnx.save(residual_cnn(), path)
+    lowered = lower(from_onnx(residual_cnn(), name="model"))
+    options = tuner.TuneOptions(trials=2 * len(lowered.workloads), batch=2, log=log)
+    return path, log, tuner.tune(path, options=options)
+
+
+def lap(tuned, predicted):
+    return Lap({"tuned": tuple(map(float, tuned)), "predicted": tuple(map(float, predicted))})
+
+
+def test_a_verdict_needs_more_than_noise():
+    steady = np.linspace(1.0, 1.1, 12)
+    faster = verdict_of("m", lap(steady * 0.5, steady), ())
+    assert faster.high < 1 and "faster than predicted" in faster.words
+    slower = verdict_of("m", lap(steady * 1.5, steady), ("conv",))
+    assert slower.is_slower and "SLOWER" in slower.words and "conv" in slower.words
+    equal = verdict_of("m", lap(steady, steady[::-1]), ())
+    assert not equal.is_slower and "as fast as" in equal.words
+    json.dumps(verdict_values(slower))
+    assert "no compiler" in ModelVerdict("m", {}, None, None, None, "", reason="no compiler").words
+
+
+def test_a_run_of_a_model_ends_with_a_verdict(tuned):
+    _, log, result = tuned
+    (verdict,) = result.verdicts
+    assert verdict.reason == ""
+    assert set(verdict.seconds) == {"tuned", "predicted"} and min(verdict.seconds.values()) > 0
+    assert result.seconds["acceptance"] > 0
+    assert log.exists()
+
+
+def test_what_is_slower_in_place_is_not_used_again(tuned, monkeypatch):
+    path, log, _ = tuned
+    lowered = lower(from_onnx(onnx.load(path), name="model"))
+    target = api.target_of(None, None)
+    options = tuner.TuneOptions(log=log)
+    after = AfterRun([lowered], target, str(log), None)
+    slow_symbol, workload = next((s, w) for s, w in lowered.workloads.items() if "conv2d" in w.name)
+    with LocalMeasurer() as measurer:
+        session = Session(api.tasks_of_all(str(path)), target, options, measurer)
+        untuned = Choice(None, "default", "", plan={"kind": "default"})
+        assert session.confirm_in_place(workload, untuned, tuner_timing(1e-9))
+        assert used(log, path, workload) == "nothing faster than the untuned program was found"
+
+        # The processes of the versions are not started: their times are given.
+        rounds = {"tuned": 1.0, "predicted": 0.1, "previous": 0.5}
+        monkeypatch.setattr(module, "open_versions", lambda *_: {})
+        monkeypatch.setattr(module, "race", lambda _: Lap({n: (t,) * 12 for n, t in rounds.items()}))
+        monkeypatch.setattr(
+            module, "profile", lambda _: {n: {f"{slow_symbol}_packed": [t] * 12} for n, t in rounds.items()}
+        )
+        previous = {workload.key: untuned}
+        verdict = Acceptance(target, after._chooser, session.confirm_in_place).accept(lowered, previous)
+    assert verdict.fell_back == (workload.name,)
+    assert "record" in used(log, path, workload)
+
+
+def tuner_timing(seconds):
+    from tuner.measure.timing import summarise
+
+    return summarise([seconds] * 6)
+
+
+def used(log, path, workload):
+    """Return why the compiled model has the schedule that it has."""
+    return next(e.reason for e in tuner.compile(path, records=log).coverage if e.key == workload.key)
