@@ -95,6 +95,7 @@ class Session:
         self._runs = [self._make_run(i, t) for i, t in enumerate(tasks)]
         self._transfer = Transfer(target)
         self._trial = 0
+        self._pending: list[Any] = []
         self._message = ""
 
     def run(self) -> TuneResult:
@@ -293,7 +294,6 @@ class Session:
         )
         programs = [program_line(self._info(r.task), r.task.workload.program()) for r in self._runs]
         self._store.append([header, *programs])
-        self._pending: list[Any] = []
 
     def _record(self, run: TaskRun, result: MeasureResult, kind: Any, search_seconds: float) -> None:
         self._trial += 1
