@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tuner.compiled_model import CompiledModel, load, random_input
+from tuner.placement import leave_bound_cpus
 from tuner.profile import profile_layers
 
 _WARM_SECONDS = 0.02
@@ -53,6 +54,8 @@ def main() -> None:
     model = load(sys.argv[1])
     random = np.random.default_rng(0)
     arrays = [random_input(tensor, random) for tensor in model.inputs]
+    model.run_tensors(*arrays)
+    leave_bound_cpus()  # the pool has started
     for line in sys.stdin:
         message = json.loads(line)
         reply: dict[str, Any] = (
