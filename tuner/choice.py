@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,8 @@ class Chooser:
             except (ScheduleError, ValueError) as error:
                 refused.append(str(error).strip().splitlines()[-1])
                 continue
-            return Choice(func, "predicted", reason, plan=plan)
+            expected = proposal.predicted_seconds
+            return Choice(func, "predicted", reason, expected if isfinite(expected) else None, plan)
         return Choice(None, "default", "; ".join([reason, *refused]))
 
 
