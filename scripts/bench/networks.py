@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -25,9 +26,8 @@ import numpy as np
 import onnx
 
 from scripts.bench.comparison import say
-from scripts.bench.contestant import SideFailed
 from scripts.bench.definitions import NETWORKS, tiny
-from scripts.bench.interleave import Entry
+from scripts.bench.interleave import Entry, Outcome
 from scripts.bench.machine import describe
 from scripts.bench.sides.base import NoKernel
 from scripts.bench.whole import commands, metaschedule
@@ -105,34 +105,19 @@ def main() -> None:
 
 def network(name: str, threads: int, a: argparse.Namespace) -> dict[str, Any]:
     """Tune and measure one network; what fails is in ``reasons``."""
-    model, feeds = definition(name, a.folder)
-    work = Work(name, model)
-    _ours(work, threads, a)
-    if name in a.metaschedule:
-        minutes = a.minutes if a.metaschedule_minutes is None else a.metaschedule_minutes
-        say(f"{name}: MetaSchedule, {minutes:g} minutes")
-        try:
-            library, notes = metaschedule.tune_and_compile(
-                model, a.folder / f"{_stem(name)}.metaschedule", minutes, threads, a.reuse
-            )
-            work.entries.append(Entry("metaschedule", "metaschedule", {"library": str(library)}))
-            work.compiling["metaschedule"] = notes
-        except (NoKernel, OSError, TimeoutError) as error:
-            work.reasons["metaschedule"] = str(error)
-    work.entries += [Entry(side, side, {}) for side in a.against]
-    say(f"{name}: {', '.join(entry.label for entry in work.entries)} in turns")
-    profiled = [e.label for e in work.entries if not e.label.startswith("at ")] if a.profile else []
+    work = Work(name, a.folder / f"{_stem(name)}.onnx")
+    outcomes: dict[str, Outcome] = {}
+    layers: dict[str, Any] = {}
     try:
-        outcomes, layers = contest(model, feeds, work.entries, threads, a.rounds, profiled=profiled)
-    except SideFailed as error:
-        outcomes, layers = {}, {}
-        work.reasons["all"] = str(error)
+        outcomes, layers = _measured(work, threads, a)
+    except Exception as error:  # whatever happens to one network, the others go on
+        work.reasons["all"] = f"{type(error).__name__}: {error}"
+        say(f"{name}: {work.reasons['all']}")
     seconds = {label: outcome.seconds for label, outcome in outcomes.items()}
-    reasons = {**{label: o.reason for label, o in outcomes.items() if o.reason}, **work.reasons}
     result = {
         "network": name,
         "seconds": {label: s for label, s in seconds.items() if label not in work.minutes},
-        "reasons": reasons,
+        "reasons": {label: o.reason for label, o in outcomes.items() if o.reason} | work.reasons,
         "errors": {label: outcome.error for label, outcome in outcomes.items()},
         "outcomes": {label: outcome.to_dict() for label, outcome in outcomes.items()},
         "tuning": work.tuning,
@@ -143,11 +128,31 @@ def network(name: str, threads: int, a: argparse.Namespace) -> dict[str, Any]:
     return result | {"ratios": ratios(result)}
 
 
-def definition(name: str, folder: Path) -> tuple[Path, Feeds]:
+def _measured(work: Work, threads: int, a: argparse.Namespace) -> tuple[dict[str, Outcome], dict[str, Any]]:
+    name = work.network
+    feeds = definition(name, work.model)
+    _ours(work, threads, a)
+    if name in a.metaschedule:
+        minutes = a.minutes if a.metaschedule_minutes is None else a.metaschedule_minutes
+        say(f"{name}: MetaSchedule, {minutes:g} minutes")
+        try:
+            library, notes = metaschedule.tune_and_compile(
+                work.model, a.folder / f"{_stem(name)}.metaschedule", minutes, threads, a.reuse
+            )
+            work.entries.append(Entry("metaschedule", "metaschedule", {"library": str(library)}))
+            work.compiling["metaschedule"] = notes
+        except (NoKernel, OSError, subprocess.SubprocessError) as error:
+            work.reasons["metaschedule"] = str(error)
+    work.entries += [Entry(side, side, {}) for side in a.against]
+    say(f"{name}: {', '.join(entry.label for entry in work.entries)} in turns")
+    profiled = [e.label for e in work.entries if not e.label.startswith("at ")] if a.profile else []
+    return contest(work.model, feeds, work.entries, threads, a.rounds, profiled=profiled)
+
+
+def definition(name: str, path: Path) -> Feeds:
     """Write a network to a file and draw its inputs."""
     kind, _, batch = name.partition("@")
     model = DEFINITIONS[kind](int(batch or 1))
-    path = folder / f"{_stem(name)}.onnx"
     onnx.save(model, str(path))
     random = np.random.default_rng(1)
     feeds: dict[str, Any] = {}
@@ -163,7 +168,7 @@ def definition(name: str, folder: Path) -> tuple[Path, Feeds]:
             feeds[value.name] = random.integers(0, rows, shape)
         else:
             feeds[value.name] = random.standard_normal(shape, dtype=np.float32)
-    return path, feeds
+    return feeds
 
 
 def _ours(work: Work, threads: int, a: argparse.Namespace) -> None:

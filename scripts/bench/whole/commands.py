@@ -91,5 +91,8 @@ def _command(words: Sequence[str], threads: int, timeout_seconds: float) -> dict
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise CommandFailed(f"tirtune {words[0]}: {lines[-1]}")
-    answer: dict[str, Any] = json.loads(done.stdout)
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise CommandFailed(f"tirtune {words[0]} printed no JSON: {done.stdout[:200]!r}") from error
     return answer
