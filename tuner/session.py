@@ -35,7 +35,6 @@ from tuner.resume import restore_task
 from tuner.scheduler import GradientScheduler, TaskCurve
 from tuner.search import (
     EvolutionarySearch,
-    Proposal,
     RandomSearch,
     Scorer,
     SearchStrategy,
@@ -181,7 +180,8 @@ class Session:
             self._tell()
             with self._watch.time("search") as lap:
                 self._model.refit()
-                proposals = self._propose(run)
+                self._suggest(run)
+                proposals = run.strategy.propose(self._batch_size())
             if not proposals:
                 run.curve.exhausted = True
                 run.state = "done"
@@ -194,15 +194,11 @@ class Session:
             run.state = "waiting"
             self._tell()
 
-    def _propose(self, run: TaskRun) -> list[Proposal]:
-        """Ask the strategy; before the first measurement ask related tasks too."""
-        count = self._batch_size()
-        if run.trials or self._options.strategy == "random":
-            return run.strategy.propose(count)
-        seeds = self._transfer.seeds(run, self._runs)[: count // 4]
-        known = {seed.key for seed in seeds}
-        fresh = [p for p in run.strategy.propose(count) if p.key not in known]
-        return [*seeds, *fresh][:count]
+    def _suggest(self, run: TaskRun) -> None:
+        """Before the first measurement hand over what related tasks found."""
+        if not run.trials and isinstance(run.strategy, EvolutionarySearch):
+            for sketch, row in self._transfer.seeds(run, self._runs):
+                run.strategy.suggest(sketch, row[None, :])
 
     def _spent(self) -> str:
         if self._budget is not None and sum(r.trials for r in self._runs) >= self._budget:

@@ -12,6 +12,7 @@ from math import log2
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from records.apply import DoesNotApply, load_workload
 from records.ranking import group_by_task, rank
@@ -20,7 +21,6 @@ from search_space.candidate import context_of
 from search_space.decisions import DecisionSpace
 from search_space.sketch import Sketch
 from search_space.transfer import carry, is_alike
-from tuner.search.base import Proposal
 from tuner.task_run import TaskRun
 
 SEEDS = 4
@@ -61,8 +61,8 @@ class Transfer:
         self._view = view
         self._logged: dict[str, list[Source]] = {}
 
-    def seeds(self, run: TaskRun, runs: Sequence[TaskRun]) -> list[Proposal]:
-        """Return proposals for a task, from its nearest relatives.
+    def seeds(self, run: TaskRun, runs: Sequence[TaskRun]) -> list[tuple[str, NDArray[np.int32]]]:
+        """Return sketches and decisions for a task, from its nearest relatives.
 
         Args:
             run: A task that nothing was measured of.
@@ -71,14 +71,14 @@ class Transfer:
         sources = [s for other in runs if other is not run for s in _best_of(other)]
         sources += self._from_log(run, {r.task.key for r in runs})
         sources.sort(key=lambda source: abs(log2(source.flops / run.task.workload.flops)))
-        found: dict[tuple[str, bytes], Proposal] = {}
+        found: dict[tuple[str, bytes], tuple[str, NDArray[np.int32]]] = {}
         for source in sources:
             sketch = run.context.sketches.get(source.sketch)
             if sketch is None or len(found) >= SEEDS:
                 continue
-            proposal = _carried(source, sketch)
-            if proposal is not None:
-                found.setdefault(proposal.key, proposal)
+            row = _carried(source, sketch)
+            if row is not None:
+                found.setdefault((sketch.name, row.tobytes()), (sketch.name, row))
         return list(found.values())
 
     def _from_log(self, run: TaskRun, own: set[str]) -> list[Source]:
@@ -127,8 +127,7 @@ def _source_of(plan: Any, sketches: dict[str, Sketch], flops: float) -> Iterable
         yield Source(sketch.name, sketch.space, tuple(int(v) for v in row), flops)
 
 
-def _carried(source: Source, sketch: Sketch) -> Proposal | None:
+def _carried(source: Source, sketch: Sketch) -> NDArray[np.int32] | None:
     if not is_alike(source.space, sketch.space):
         return None
-    row = carry(source.space, np.array(source.row, dtype=np.int32), sketch)
-    return None if row is None else Proposal(sketch.name, row, float("nan"), "transfer")
+    return carry(source.space, np.array(source.row, dtype=np.int32), sketch)
