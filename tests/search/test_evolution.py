@@ -38,6 +38,17 @@ def pool(seconds: list[float], spread: float = 0.0, origin: str = "move", first:
     return Pool(rows, np.array(seconds), np.full(size, origin, dtype="U10"), np.full(size, spread))
 
 
+def test_the_most_promising_sketches_come_first_and_suggestions_find_room() -> None:
+    pools = {name: pool([seconds]) for name, seconds in (("slow", 3.0), ("middle", 2.0), ("fast", 1.0))}
+    suggested = {"slow": pool([9.0], origin="transfer", first=50)}
+    (only,) = choose(pools, {}, {}, {}, 1, BatchOptions(), is_stalled=False)
+    assert only.sketch == "fast"
+    crowded = pools | {f"other{i}": pool([4.0 + i]) for i in range(8)}
+    found = choose(crowded, {}, {}, suggested, 4, BatchOptions(), is_stalled=False)
+    assert [p.sketch for p in found[:3]] == ["fast", "middle", "slow"]
+    assert found[3].origin == "transfer"
+
+
 def test_a_batch_holds_a_share_of_every_kind() -> None:
     sure, doubtful = pool([1.0] * 40), pool([3.0] * 4, spread=4.0, origin="jump", first=100)
     pools = {"a": sure.joined(doubtful)}

@@ -114,8 +114,9 @@ def choose(
     drawn = _sorted(_proposals(random, 0.0))
     batch = _Batch(count, options.crowd)
     if not near:
-        # Nothing is known of this task: look at the best of every sketch first.
-        for name in pools:
+        # Nothing is known of this task: look at the best of every sketch, the most promising sketches first,
+        # and leave a quarter for what did well elsewhere.
+        for name in list(dict.fromkeys(p.sketch for p in ranked))[: count - count // 4]:
             batch.take((p for p in ranked if p.sketch == name), 1, diverse=False)
     batch.take(_sorted(_proposals(suggested, 0.0)), -(-count // 4), diverse=False)
     descent = options.stalled_descent if is_stalled and options.descent else options.descent
