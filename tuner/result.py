@@ -17,8 +17,8 @@ class TuneResult:
         tasks: Final state of every task.
         plans: Best plan of every task by workload key; absent where nothing worked.
         log: Where the measurements are, or None.
-        seconds: Wall time by part: ``total``, ``search``, ``build``, ``run`` (the latter two as the
-            children count them, builds in parallel).
+        seconds: Wall time by part: ``total``, ``search``, ``open`` (preparing tasks), ``build``, ``run``, and
+            ``acceptance`` where whole models were compared.
         target: Canonical JSON of the target.
         threads: Threads of the kernels.
         interrupted: Whether the user stopped the run.

@@ -29,6 +29,7 @@ class ModelWorker:
     def __init__(self, side: str) -> None:
         self._side = import_module(MODULES[side])
         self._best: Variant | None = None  # whole: a call may read memory that only its variant keeps
+        self._feeds: dict[str, NDArray[Any]] = {}
 
     def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one message."""
@@ -44,9 +45,9 @@ class ModelWorker:
         self._best = None
         expected = np.load(message["reference"])
         began = time.perf_counter()
-        variants: list[Variant] = self._side.load(
-            message["model"], read_feeds(message["feeds"]), message["options"]
-        )
+        # Peers read the arrays where they are and do not keep them alive.
+        self._feeds = read_feeds(message["feeds"])
+        variants: list[Variant] = self._side.load(message["model"], self._feeds, message["options"])
         timed: list[tuple[float, Variant, float]] = []
         problems: list[str] = []
         for variant in variants:
@@ -77,7 +78,7 @@ class ModelWorker:
         profile = getattr(self._side, "profile", None)
         if profile is None:
             return {"absent": "it has no profile of its layers"}
-        layers = profile(message["model"], read_feeds(message["feeds"]), message["options"])
+        layers = profile(message["model"], self._feeds, message["options"])
         return {"layers": [layer.to_dict() for layer in layers]}
 
     def _reference(self, message: Mapping[str, Any]) -> dict[str, Any]:
