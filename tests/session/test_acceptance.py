@@ -7,6 +7,8 @@ import onnx
 import pytest
 
 import tuner
+from records.opening import open_store
+from records.store import Query
 from tests.assets.models.small import residual_cnn
 from tuner import api
 from tuner.acceptance import accept as module
@@ -73,13 +75,13 @@ def test_what_is_slower_in_place_is_not_used_again(tuned, monkeypatch):
         assert used(log, path, workload) == "nothing faster than the untuned program was found"
 
         # The processes of the versions are not started: their times are given.
-        rounds = {"tuned": 1.0, "predicted": 0.1, "previous": 0.5}
+        rounds = {"tuned": 1.0, "predicted": 0.5, "previous": 0.1}
         monkeypatch.setattr(module, "open_versions", lambda *_: {})
         monkeypatch.setattr(module, "race", lambda _: Lap({n: (t,) * 12 for n, t in rounds.items()}))
         monkeypatch.setattr(
             module, "profile", lambda _: {n: {f"{slow_symbol}_packed": [t] * 12} for n, t in rounds.items()}
         )
-        previous = {workload.key: untuned}
+        previous = {workload.key: Choice(None, "tuned", "", plan=checked_plan(log, workload))}
         verdict = Acceptance(target, after._chooser, session.confirm_in_place).accept(lowered, previous)
     assert verdict.fell_back == (workload.name,)
     assert "record" in used(log, path, workload)
@@ -89,6 +91,17 @@ def tuner_timing(seconds):
     from tuner.measure.timing import summarise
 
     return summarise([seconds] * 6)
+
+
+def checked_plan(log, workload):
+    """Return a plan of the log whose outputs were right."""
+    store = open_store(str(log), read_only=True, create=False)
+    try:
+        mine = store.view(Query(keys=frozenset({workload.key}))).summaries
+        records = store.load([s for s in mine if s.ok is True and s.kind == "trial"])
+        return next(record.plan for record in records if record.plan["kind"] == "sketch")
+    finally:
+        store.close()
 
 
 def used(log, path, workload):
