@@ -33,6 +33,8 @@ _TRANSCENDENTAL = frozenset(
         "rsqrt",
     )
 )
+KEPT = "tirtune.keep"
+"""Annotation of blocks that are not inlined."""
 _ARITHMETIC = (tirx.Add, tirx.Sub, tirx.Mul, tirx.Div, tirx.Max, tirx.Min)
 
 
@@ -137,6 +139,7 @@ class BlockInfo:
         is_output: Whether it writes a parameter of the function.
         producers: Names of the blocks it reads from.
         consumers: Names of the blocks that read what it writes.
+        is_kept: Whether it shall not be inlined: a reduction would repeat it (see ``Emitter.compute``).
         body: The TensorIR block itself.
     """
 
@@ -152,6 +155,7 @@ class BlockInfo:
     is_output: bool
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
+    is_kept: bool = False
     body: Any = None
 
     @property
@@ -280,6 +284,7 @@ def _describe(
         is_output=any(name in params for name in written),
         producers=producers,
         consumers=consumers,
+        is_kept=KEPT in block.annotations,
         body=block,
     )
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from search_space.generate import Rule, generate, workload_sketches
 from search_space.hardware import Machine, hardware_of
-from search_space.kinds import space_of
+from search_space.kinds import Space, space_of
+from search_space.rewrites.base import Rewrite
+from search_space.rules.tensorize import TensorizeStep
 from search_space.sketch import Sketch
 from search_space.tensorize.registry import ensure_registered
 from search_space.tvm_api import IRModule, Schedule, Trace, load_json, save_json, tvm
@@ -78,8 +80,9 @@ def context_of(workload: Workload, target: Any, rules: Sequence[Rule[Any]] = ())
     space = space_of(str(target.kind.name))
     constants = constants_ahead(workload, target)
     sketches = workload_sketches(workload, hardware, space.rules, constants)
-    for rewrite in space.rewrites(workload.func):
-        sketches += generate(
+
+    def derive(rewrite: Rewrite) -> list[Sketch]:
+        return generate(
             rewrite.func,
             workload.name,
             workload.flops,
@@ -90,10 +93,30 @@ def context_of(workload: Workload, target: Any, rules: Sequence[Rule[Any]] = ())
             tolerance_scale=rewrite.tolerance_scale,
             constants=constants,
         )
+
+    others = space.rewrites(workload.func)
+    for rewrite in others:
+        sketches += derive(rewrite)
+    for rewrite in _fitted(workload.func, others, space, hardware):
+        sketches += [s for s in derive(rewrite) if any(isinstance(step, TensorizeStep) for step in s.steps)]
     if rules:
         own = workload_sketches(workload, hardware, (*rules, *space.rules), constants)
         sketches += [s for s in own if is_users(s.name)]
     return Context(workload, target, hardware, {s.name: s for s in sketches})
+
+
+def _fitted(func: Any, others: Sequence[Rewrite], space: Space, hardware: Any) -> list[Rewrite]:
+    """Rewrites with what they need for intrinsics, before another rewrite and after it."""
+    found: list[Rewrite] = []
+    for rewrite in (Rewrite("", func, 1.0), *others):
+        fit = space.fitted(rewrite.func, hardware)
+        if fit is None:
+            continue
+        name = "-".join(word for word in (rewrite.name, fit.name) if word)
+        found.append(replace(fit, name=name, tolerance_scale=rewrite.tolerance_scale))
+        for later in space.rewrites(fit.func) if not rewrite.name else ():
+            found.append(replace(later, name=f"{fit.name}-{later.name}"))
+    return found
 
 
 def constants_ahead(workload: Workload, target: Any) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from search_space.gpu import GPU_RULES, LOWERING, bind_untuned
 from search_space.numerics import vectorise_transcendentals
 from search_space.rewrites import alternatives
 from search_space.rewrites.base import Rewrite
+from search_space.tensorize.fitting import fitted
 from search_space.tensorize.linking import link_intrinsics
 
 
@@ -25,6 +26,7 @@ class Space:
         finish: Applied to every scheduled module before it is compiled.
         untuned: Makes an unscheduled module runnable, changing as little as possible.
         lowering: Options of TVM's pass context that its schedules need.
+        fitted: Changes what keeps intrinsics of the hardware from computing a function, if anything.
     """
 
     rules: Sequence[Rule[Any]]
@@ -32,6 +34,7 @@ class Space:
     finish: Callable[[Any], Any]
     untuned: Callable[[Any], Any]
     lowering: Mapping[str, Any]
+    fitted: Callable[[Any, Any], Rewrite | None] = lambda func, hardware: None
 
 
 def _unchanged(module: Any) -> Any:
@@ -44,7 +47,7 @@ def _finish_cpu(module: Any) -> Any:
 
 
 SPACES: Mapping[str, Space] = {
-    "llvm": Space(CPU_RULES, alternatives, _finish_cpu, _unchanged, {}),
+    "llvm": Space(CPU_RULES, alternatives, _finish_cpu, _unchanged, {}, fitted),
     "cuda": Space(GPU_RULES, alternatives, _unchanged, bind_untuned, LOWERING),
 }
 """Target kind to search space."""

@@ -1,4 +1,4 @@
-"""Sketch rules from a user's own file: loaded by path, tried before ours, never instead of ours."""
+"""Sketch rules and intrinsics from a user's own file: tried before ours, never instead of ours."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from search_space.access import BlockInfo
 from search_space.generate import Rule, SketchState
+from search_space.tensorize import Intrinsic, add_intrinsic
 
 MARK = "user."
 """Beginning of the word that a user's rule leaves in the names of its sketches."""
@@ -26,8 +27,8 @@ def load_rules(place: str) -> tuple[Rule[Any], ...]:
     """Load a user's sketch rules.
 
     Args:
-        place: ``path/to/file.py:NAME``; NAME is a rule or a sequence of rules (see
-            :data:`search_space.generate.Rule`). Empty: no rules.
+        place: ``path/to/file.py:NAME``; NAME is a rule (see :data:`search_space.generate.Rule`), an
+            :class:`search_space.tensorize.Intrinsic`, or a sequence of them. Empty: no rules.
 
     Returns:
         The rules in the order given; their sketches have ``user.<function name>`` in their names.
@@ -42,9 +43,18 @@ def load_rules(place: str) -> tuple[Rule[Any], ...]:
     if not path_text.endswith(".py") or not path.is_file() or not name:
         raise RulesRefused(f"cannot read rules {place!r}: write FILE.py:NAME of a file that exists")
     value = getattr(_module(path), name, None)
-    rules = tuple(value) if isinstance(value, Sequence) else (value,)
-    if value is None or not rules or not all(callable(rule) for rule in rules):
-        raise RulesRefused(f"{path_text} defines no rules {name!r}: it must be a function or functions")
+    values = tuple(value) if isinstance(value, Sequence) else (value,)
+    rules = [v for v in values if not isinstance(v, Intrinsic)]
+    if value is None or not values or not all(callable(rule) for rule in rules):
+        raise RulesRefused(
+            f"{path_text} defines no rules {name!r}: it must be a function or an Intrinsic, or several"
+        )
+    for intrinsic in values:
+        if isinstance(intrinsic, Intrinsic):
+            try:
+                add_intrinsic(intrinsic)
+            except ValueError as error:
+                raise RulesRefused(f"{path_text}: {_line(error)}") from error
     return tuple(_marked(rule, path_text) for rule in rules)
 
 

@@ -38,7 +38,8 @@ def tile_with_consumer(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
         if p in state.pending and state.blocks[p].is_reduction and state.blocks[p].consumers == (block.name,)
     ]
     wanted = [c for c in candidates if wants_tiling(c, state) and covers(c, block)]
-    if len(wanted) != 1:
+    # TVM moves a block only to where all that it reads is computed.
+    if len(wanted) != 1 or block.producers != (wanted[0].name,):
         return ()
     return _tiled(state, wanted[0], block)
 

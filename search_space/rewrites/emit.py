@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search_space.access import KEPT
 from search_space.rewrites.program import Axis, Program, Stage, constant, map_loads, substitute
 from search_space.rewrites.storage import reindex_parameter
 from search_space.tvm_api import te, tirx, tvm
@@ -98,12 +99,21 @@ class Emitter:
         return map_loads(replaced, lambda load: self.read(load.source, load.indices))
 
     def compute(
-        self, shape: Sequence[int], body: Callable[..., Any], name: str, axis_names: Sequence[str] = ()
+        self,
+        shape: Sequence[int],
+        body: Callable[..., Any],
+        name: str,
+        axis_names: Sequence[str] = (),
+        is_kept: bool = False,
     ) -> Any:
-        """Like ``te.compute`` with unique names."""
+        """Like ``te.compute`` with unique names; what is kept is not inlined into what reads it."""
         names = list(axis_names) or [f"i{d}" for d in range(len(shape))]
         return te.compute(
-            tuple(shape), lambda *index: body(*index), name=self.fresh(name), varargs_names=names
+            tuple(shape),
+            lambda *index: body(*index),
+            name=self.fresh(name),
+            attrs={KEPT: 1} if is_kept else None,
+            varargs_names=names,
         )
 
 

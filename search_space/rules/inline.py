@@ -50,7 +50,7 @@ def is_injective(block: BlockInfo) -> bool:
 
 def must_inline(block: BlockInfo, blocks: dict[str, BlockInfo]) -> bool:
     """Report whether computing a block on the fly always pays: cheap, no condition, not an output."""
-    if not is_injective(block) or block.is_output or not block.consumers:
+    if not is_injective(block) or block.is_output or not block.consumers or block.is_kept:
         return False
     if block.conditional:
         return False
@@ -66,7 +66,7 @@ def may_inline(block: BlockInfo, blocks: dict[str, BlockInfo]) -> bool:
     It is not where a consumer's vectors would run across the block's condition: TVM computes such
     vectors lane by lane (a padded weight of 12 channels made a convolution eleven times slower).
     """
-    if not is_injective(block) or block.is_output or not block.consumers:
+    if not is_injective(block) or block.is_output or not block.consumers or block.is_kept:
         return False
     if block.conditional and any(_cuts_vectors(block, blocks[c]) for c in block.consumers):
         return False

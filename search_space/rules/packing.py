@@ -86,7 +86,7 @@ class PackStep(PlainStep):
             inner.sort(key=lambda d: self.use.single[d] == self.tiling.axes[self.tiling.vector].iterator)
         block = sch.get_sblock(self.tiling.block.name)
         if self.use is self.operand:
-            copy = sch.cache_read(block, self.position, "global")
+            copy = sch.cache_read(block, self.position, "global", consumer_blocks=[block])
         else:
             copy = sch.reindex(block, ("read", self.position))
         if self.producer is not None and int(columns.choice(f"{self.producer.name}.at")[0]) != ROOT:

@@ -28,8 +28,9 @@ from search_space.rules.tiling import TileStep
 from search_space.steps import Memory, PlainStep
 from search_space.tensorize.intrinsic import Intrinsic
 from search_space.tensorize.mapping import Mapping, matches
-from search_space.tensorize.pattern import Iterator, pattern_of_block
+from search_space.tensorize.pattern import pattern_of_block
 from search_space.tensorize.registry import available
+from search_space.tensorize.shape import group_iterator, vector_shape
 from search_space.tiling import Tiling, make_tiling
 from search_space.tvm_api import Schedule
 
@@ -102,14 +103,13 @@ def tensor_tilings(
 def _tiling(
     block: BlockInfo, hardware: Hardware, is_fused: bool, weights: frozenset[str], mapping: Mapping
 ) -> Tiling | None:
-    shape = _vector_shape(mapping.intrinsic)
+    shape = vector_shape(mapping.intrinsic)
     if shape is None:
         return None
-    lanes_at, group_at, shared_at, own_at = shape
     iterators = mapping.pattern.iterators
-    lanes = mapping.intrinsic.pattern.iterators[lanes_at].extent
-    group = mapping.intrinsic.pattern.iterators[group_at].extent
-    shared, own = mapping.operand(shared_at), mapping.operand(own_at)
+    lanes = mapping.intrinsic.pattern.iterators[shape.lanes].extent
+    group = mapping.intrinsic.pattern.iterators[shape.group].extent
+    shared, own = mapping.operand(shape.shared), mapping.operand(shape.own)
     if shared.buffer.same_as(own.buffer):
         return None
     along = group_iterator(mapping)
@@ -122,7 +122,7 @@ def _tiling(
         return None
     contiguous = iterators[tiling.axes[tiling.vector].iterator]
     if (
-        not any(contiguous is i for i in mapping.groups[lanes_at])
+        not any(contiguous is i for i in mapping.groups[shape.lanes])
         or tiling.axes[tiling.vector].extent % lanes
     ):
         return None
@@ -140,37 +140,6 @@ def _tiling(
     if not set(must_pack) <= set(packable):
         return None
     return replace(tiling, lanes=(lanes,), must_pack=tuple(must_pack), group=group, group_iterator=position)
-
-
-def _vector_shape(intrinsic: Intrinsic) -> tuple[int, int, int, int] | None:
-    """Return positions of lanes, group, shared and own operand of ``C[i] += A[k] * B[i, k]``, else None."""
-    pattern = intrinsic.pattern
-    kinds = [i.is_reduction for i in pattern.iterators]
-    if sorted(kinds) != [False, True] or len(pattern.operands) != 2:
-        return None
-    lanes_at, group_at = kinds.index(False), kinds.index(True)
-    own = [o.contains(pattern.iterators[lanes_at].var) for o in pattern.operands]
-    if sorted(own) != [False, True]:
-        return None
-    return lanes_at, group_at, own.index(False), own.index(True)
-
-
-def group_iterator(mapping: Mapping) -> Iterator | None:
-    """Choose the reduction iterator along which a vector intrinsic takes groups.
-
-    It must index one dimension of each operand on its own; best is one along which the shared operand
-    lies together in memory, else the longest.
-    """
-    shape = _vector_shape(mapping.intrinsic)
-    if shape is None:
-        return None
-    _, group_at, shared_at, own_at = shape
-    shared, own = mapping.operand(shared_at), mapping.operand(own_at)
-    usable = [
-        i for i in mapping.groups[group_at] if shared.dimension(i.var) >= 0 and own.dimension(i.var) >= 0
-    ]
-    last = len(shared.indices) - 1
-    return max(usable, key=lambda i: (shared.dimension(i.var) == last, i.extent), default=None)
 
 
 def _grouped(block: BlockInfo, position: int, group: int) -> BlockInfo:

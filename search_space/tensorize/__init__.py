@@ -6,6 +6,19 @@ operands it occurs; block iterators stand for the intrinsic's iterators with equ
 
 from search_space.tensorize.intrinsic import Intrinsic
 from search_space.tensorize.mapping import Mapping, matches
-from search_space.tensorize.registry import available, intrinsic_named, register_intrinsic
+from search_space.tensorize.registry import (
+    add_intrinsic,
+    available,
+    intrinsic_named,
+    register_intrinsic,
+)
 
-__all__ = ["Intrinsic", "Mapping", "available", "intrinsic_named", "matches", "register_intrinsic"]
+__all__ = [
+    "Intrinsic",
+    "Mapping",
+    "add_intrinsic",
+    "available",
+    "intrinsic_named",
+    "matches",
+    "register_intrinsic",
+]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search_space.tensorize.pattern import Pattern, pattern_of_block
-from search_space.tvm_api import tirx, tvm
+from search_space.tvm_api import structural_equal, tirx, tvm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +43,14 @@ class Intrinsic:
                 "C[i] = C[i] + A[k] * B[i, k], with casts at most"
             )
         object.__setattr__(self, "pattern", pattern)
+
+    def is_same_as(self, other: Intrinsic) -> bool:
+        """Report whether another intrinsic differs in nothing."""
+        return (
+            (self.name, self.features, self.llvm) == (other.name, other.features, other.llvm)
+            and structural_equal(self.description, other.description)
+            and structural_equal(self.implementation, other.implementation)
+        )
 
 
 def _only_block(name: str, description: Any) -> Any:

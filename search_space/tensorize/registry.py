@@ -36,10 +36,18 @@ def register_intrinsic(
     Raises:
         ValueError: If the name is taken by another intrinsic or the description is no such block.
     """
-    if name in _added or name in _shipped():
+    return add_intrinsic(Intrinsic(name, description, implementation, tuple(features), llvm))
+
+
+def add_intrinsic(intrinsic: Intrinsic) -> Intrinsic:
+    """Offer an intrinsic (see :func:`register_intrinsic`); adding an equal one again changes nothing."""
+    name = intrinsic.name
+    known = _added.get(name) or _shipped().get(name)
+    if known is None:
+        _added[name] = _known_to_tvm(intrinsic)
+    elif not known.is_same_as(intrinsic):
         raise ValueError(f"intrinsic {name!r} is registered already: choose another name")
-    _added[name] = _make(name, description, implementation, tuple(features), llvm)
-    return _added[name]
+    return known or intrinsic
 
 
 def available(features: Iterable[str], dtypes: Iterable[str]) -> tuple[Intrinsic, ...]:
@@ -91,12 +99,11 @@ def ensure_registered(trace: Any) -> None:
 
 @cache
 def _shipped() -> dict[str, Intrinsic]:
-    return {entry[0]: _make(*entry) for entry in x86_intrinsics()}
+    return {entry[0]: _known_to_tvm(Intrinsic(*entry)) for entry in x86_intrinsics()}
 
 
-def _make(
-    name: str, description: Any, implementation: Any, features: tuple[str, ...], llvm: str
-) -> Intrinsic:
-    intrinsic = Intrinsic(name, description, implementation, features, llvm)
-    tvm.s_tir.TensorIntrin.register(name, description, implementation)
+def _known_to_tvm(intrinsic: Intrinsic) -> Intrinsic:
+    tvm.s_tir.TensorIntrin.register(
+        intrinsic.name, intrinsic.description, intrinsic.implementation, override=True
+    )
     return intrinsic

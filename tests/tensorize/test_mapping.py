@@ -94,9 +94,14 @@ def test_only_what_the_target_has_is_available() -> None:
 
 
 def test_a_taken_name_is_refused() -> None:
-    entry = next(e for e in x86_intrinsics() if e[0] == "bf16")
+    name, description, implementation, features, llvm = next(e for e in x86_intrinsics() if e[0] == "bf16")
     with pytest.raises(ValueError, match="registered already"):
-        register_intrinsic(*entry)
+        register_intrinsic(name, description, implementation, (*features, "amx-bf16"), llvm)
+
+
+def test_registering_the_same_again_changes_nothing() -> None:
+    entry = next(e for e in x86_intrinsics() if e[0] == "bf16")
+    assert register_intrinsic(*entry) is intrinsic_named("bf16")
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
