@@ -13,7 +13,7 @@ from search_space.tvm_api import Schedule, tirx, tvm, tvm_ffi, walk_types
 from search_space.vector_access import vector_width
 
 _TRANSCENDENTAL = frozenset(
-    (
+    [
         "exp",
         "exp2",
         "exp10",
@@ -31,7 +31,7 @@ _TRANSCENDENTAL = frozenset(
         "cosh",
         "sqrt",
         "rsqrt",
-    )
+    ]
 )
 KEPT = "tirtune.keep"
 """Annotation of blocks that are not inlined."""

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.tvm
 
 HERE = Path(__file__).parent
 TARGET = {"kind": "llvm", "mcpu": "skylake-avx512", "num-cores": 2}
+WITH_DOT_PRODUCTS = {**TARGET, "mcpu": "znver4"}
 CASES = (
     ("gmm:1,64,64,64", "tiled"),
     ("gmm:1,13,17,29", "tiled"),
@@ -33,12 +34,16 @@ CASES = (
     ("sfm:12,49", "scaled16-rows"),
     ("nrm:1,64,64", "factored"),
     ("nrm:1,9,49", "tails16-factored-factored"),
+    ("gmm:1,32,64,64,dtype=int8", "tiled.vnni_u8s8"),
+    ("gmm:1,7,33,13,dtype=bfloat16", "fit.pad-tiled.bf16"),
 )
 
 
 def decided(spec: str, name: str) -> str:
     """Schedule the middle valid candidate of a sketch and print decisions and program."""
-    context = context_of(named_workload(spec), tvm.target.Target(TARGET))
+    context = context_of(
+        named_workload(spec), tvm.target.Target(TARGET if "dtype" not in spec else WITH_DOT_PRODUCTS)
+    )
     sketch = context.sketches[name]
     row = sketch.sample(np.random.default_rng(20), 1)[0]
     lines = [f"# {spec} {name}"]
