@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from search_space.nest import Floats, LoopKind
+from search_space.rules.places import KEPT
 from search_space.tvm_api import Schedule, tirx, tvm, tvm_ffi, walk_types
 from search_space.vector_access import vector_width
 
 _TRANSCENDENTAL = frozenset(
-    [
+    (
         "exp",
         "exp2",
         "exp10",
@@ -31,10 +32,8 @@ _TRANSCENDENTAL = frozenset(
         "cosh",
         "sqrt",
         "rsqrt",
-    ]
+    )
 )
-KEPT = "tirtune.keep"
-"""Annotation of blocks that are not inlined."""
 _ARITHMETIC = (tirx.Add, tirx.Sub, tirx.Mul, tirx.Div, tirx.Max, tirx.Min)
 
 

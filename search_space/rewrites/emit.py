@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search_space.access import KEPT
 from search_space.rewrites.program import Axis, Program, Stage, constant, map_loads, substitute
 from search_space.rewrites.storage import reindex_parameter
+from search_space.rules.places import KEPT
 from search_space.tvm_api import te, tirx, tvm
 
 Index = tuple[Any, ...]
