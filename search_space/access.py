@@ -252,7 +252,6 @@ def _describe(
         )
         for i, (iv, extent) in enumerate(zip(block.iter_vars, extents, strict=True))
     )
-    written = list(stores)
     read_order = [str(r.source.name) for r in block.reads]
     reads = [
         _use(
@@ -265,11 +264,9 @@ def _describe(
             False,
         )
         for name in loads
-        if name not in written
+        if name not in stores
     ]
-    writes = [
-        _use(name, i, *stores[name], variables, extents, groups, True) for i, name in enumerate(written)
-    ]
+    writes = [_use(name, i, *stores[name], variables, extents, groups, True) for i, name in enumerate(stores)]
     return BlockInfo(
         name=str(block.name_hint),
         axes=axes,
@@ -280,7 +277,7 @@ def _describe(
         conditional=counts["conditional"] > 0,
         stores=sum(len(indices) for _, indices in stores.values()),
         is_reduction=block.init is not None and any(a.kind == LoopKind.REDUCTION for a in axes),
-        is_output=any(name in params for name in written),
+        is_output=any(name in params for name in stores),
         producers=producers,
         consumers=consumers,
         is_kept=KEPT in block.annotations,
