@@ -44,6 +44,8 @@ class Measured(Protocol):
     def build_seconds(self) -> float: ...  # noqa: D102
     @property
     def run_seconds(self) -> float: ...  # noqa: D102
+    @property
+    def facts(self) -> Mapping[str, float]: ...  # noqa: D102
 
 
 def workload_info(key: str, name: str, args: Iterable[Any], flops: float) -> WorkloadInfo:
@@ -136,6 +138,7 @@ def lines_of(
             search_seconds=search_seconds,
             build_seconds=measured.build_seconds,
             run_seconds=measured.run_seconds,
+            facts=dict(measured.facts),
         )
     )
     return lines

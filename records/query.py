@@ -19,6 +19,9 @@ from records.ranking import Ranked, rank
 from records.schema import Environment
 from records.summary import Summary
 
+_DEVICE = "cuda"
+"""Target kind whose kernels run on a device and not on the CPU."""
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -85,10 +88,10 @@ def lookup(
         there = summary.environment
         if _obstacle(summary, target, environment) is not None:
             continue
-        if summary.target == target and there.cpu == environment.cpu:
+        if summary.target == target and _is_same_processor(target, there, environment):
             exact.append(summary)
         elif allow_compatible:
-            groups.setdefault((summary.target, there.cpu), []).append(summary)
+            groups.setdefault((summary.target, there.gpu or there.cpu), []).append(summary)
     matches = [
         Match(ranked, True, _note(ranked.summary, target, environment)) for ranked in rank(exact, limit)
     ]
@@ -103,6 +106,13 @@ def _obstacle(summary: Summary, target: str, here: Environment) -> str | None:
     there = summary.environment
     if summary.target != target and _target_kind(summary.target) != _target_kind(target):
         return f"target kind {_target_kind(summary.target)}, wanted {_target_kind(target)}"
+    if _target_kind(target) == _DEVICE:
+        # The CPU only launches kernels; without a device here nothing can be compared but the architecture.
+        if _architecture(summary.target) != _architecture(target):
+            return f"architecture {_architecture(summary.target)}, wanted {_architecture(target)}"
+        if here.gpu and there.gpu != here.gpu:
+            return f"device {there.gpu or 'none'}, wanted {here.gpu}"
+        return None
     if there.threads != here.threads:
         return f"{there.threads} threads, wanted {here.threads}"
     if there.gpu != here.gpu:
@@ -115,7 +125,10 @@ def _obstacle(summary: Summary, target: str, here: Environment) -> str | None:
 def _note(summary: Summary, target: str, here: Environment) -> str:
     there = summary.environment
     notes = []
-    if there.cpu != here.cpu:
+    if _target_kind(target) == _DEVICE:
+        if there.gpu != here.gpu:
+            notes.append(f"measured on {there.gpu or 'an unknown device'}, no device is here")
+    elif there.cpu != here.cpu:
         notes.append(f"measured on {there.cpu}, this is {here.cpu} with the same features")
     if summary.target != target:
         notes.append(f"tuned for target {summary.target}")
@@ -144,6 +157,18 @@ def _listing(counts: Iterable[tuple[str | None, int]]) -> str:
     ordered = sorted(counts, key=lambda item: (-item[1], str(item[0])))
     shown = "; ".join(f"{count} records: {what}" for what, count in ordered[:4])
     return shown + ("; ..." if len(ordered) > 4 else "")
+
+
+def _is_same_processor(target: str, there: Environment, here: Environment) -> bool:
+    return there.gpu == here.gpu if _target_kind(target) == _DEVICE else there.cpu == here.cpu
+
+
+def _architecture(target: str) -> str:
+    try:
+        spec = json.loads(target)
+    except (ValueError, RecursionError):
+        return "unknown"
+    return str(spec.get("arch", "unknown")) if isinstance(spec, dict) else "unknown"
 
 
 def _target_kind(target: str) -> str:

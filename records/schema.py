@@ -194,6 +194,7 @@ class TuningRecord(msgspec.Struct, tag="record", frozen=True, kw_only=True):
         search_seconds: Search time spent on this candidate.
         build_seconds: Time to build it.
         run_seconds: Time to run and check it.
+        facts: What the compiler reported of a GPU kernel, by name, such as ``registers``; empty on CPUs.
     """
 
     schema: Count = SCHEMA_VERSION
@@ -216,6 +217,7 @@ class TuningRecord(msgspec.Struct, tag="record", frozen=True, kw_only=True):
     search_seconds: Seconds = 0.0
     build_seconds: Seconds = 0.0
     run_seconds: Seconds = 0.0
+    facts: Annotated[dict[ShortText, float], Meta(max_length=32)] = {}
 
     def __post_init__(self) -> None:
         """Refuse a record that says neither how fast nor why not.

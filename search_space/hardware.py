@@ -151,6 +151,14 @@ def device_arch() -> str | None:
     return f"sm_{str(device.compute_version).replace('.', '')}" if device.exist else None
 
 
+def device_name(target: Any) -> str:
+    """Return the name of the device that kernels of a target run on here; empty for CPUs and without one."""
+    if str(target.kind.name) != "cuda":
+        return ""
+    device = tvm.cuda(0)
+    return str(device.device_name) if device.exist else ""
+
+
 def hardware_of(target: Any) -> Machine:
     """Describe the machine of a target: the one place where the target's kind decides.
 

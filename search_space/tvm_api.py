@@ -10,6 +10,8 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
+from search_space.cuda_runtime import load_cuda_runtime
+
 REQUIRED_PAIR = {"apache-tvm": "0.27.0.post1", "apache-tvm-ffi": "0.1.14.post1"}
 """Other pairs crash in structural hashing (a segfault, not an exception)."""
 
@@ -39,6 +41,7 @@ def check_pinned_pair(installed: dict[str, str] | None = None) -> None:
 
 
 check_pinned_pair()
+load_cuda_runtime()
 
 # tvm_ffi imports torch where it is installed: two seconds and half a gigabyte that nothing here needs.
 # A program that uses torch itself imports it before or after, as it likes.

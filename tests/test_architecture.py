@@ -47,7 +47,7 @@ LAYERS = [
     {"tuner.cli"},
     {"tuner.api", "tuner.forecast", "tuner.revalidation", "tuner.doctor", "tuner.report"},
     {"tuner.acceptance.after_run"},
-    {"tuner.session", "tuner.choice", "tuner.acceptance.accept"},
+    {"tuner.session", "tuner.choice", "tuner.build_only", "tuner.acceptance.accept"},
     {
         "tuner.task_run",
         "tuner.resume",

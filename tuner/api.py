@@ -11,6 +11,7 @@ from search_space.hardware import resolve_target
 from search_space.tvm_api import IRModule, PrimFunc
 from search_space.workload import workload_of
 from tuner.acceptance.after_run import AfterRun
+from tuner.build_only import BuildReport, BuiltTask, build_only
 from tuner.choice import Chooser, open_records
 from tuner.compilation import compile_model
 from tuner.compiled_model import CompiledModel
@@ -64,10 +65,11 @@ def tune(
     chosen = objective_of(objective) if callable(objective) else objective
     chosen = chosen or objective_of(options.objective)
     acceptance = None
-    is_here = options.measure == "local" and str(resolved.kind.name) == "llvm"
+    kind = str(resolved.kind.name)
+    is_here = options.measure == "local" and kind == "llvm"
     if options.accept and models and options.log is not None and is_here:
         acceptance = AfterRun(models, resolved, str(options.log), options.seconds)
-    with measurer_of(options.measure, options.rules, "racing" not in options.disable) as measurer:
+    with measurer_of(options.measure, options.rules, "racing" not in options.disable, kind) as measurer:
         reserved = 0.0 if acceptance is None else acceptance.reserved_seconds
         session = Session(
             _tasks(cuts), resolved, options, measurer, listener, chosen, reserved_seconds=reserved
@@ -162,15 +164,51 @@ def _tasks(cuts: Sequence[LoweredModel | Operators | Task]) -> list[Task]:
     return merge(task for cut in cuts for task in ([cut] if isinstance(cut, Task) else tasks_of(cut)))
 
 
-def measurer_of(where: str, rules: str = "", racing: bool = True) -> Measurer:
+def build(
+    workloads: Workloads | Sequence[Workloads],
+    target: str | None = None,
+    options: TuneOptions | None = None,
+    *,
+    listener: Callable[[BuiltTask], None] = lambda task: None,
+) -> BuildReport:
+    """Build the candidates that a tuning run would measure first, and run none.
+
+    Args:
+        workloads: One or several models or operators.
+        target: TVM target text; its device need not be on this machine.
+        options: Budget, seed and the like.
+        listener: Told about every task that is done.
+
+    Returns:
+        How many were built, why others failed, and what the compiler reported.
+
+    Raises:
+        UserError: If something that was asked for is impossible.
+        JobFailed: If nothing can be built on this machine.
+    """
+    options = options or TuneOptions()
+    resolved = target_of(target, options.threads)
+    return build_only(tasks_of_all(workloads, options.input_shapes), resolved, options, listener)
+
+
+def measurer_of(where: str, rules: str = "", racing: bool = True, kind: str = "llvm") -> Measurer:
     """Make the measurer that an option names.
 
     Args:
         where: ``local`` or ``rpc://host:port/key``.
         rules: A user's own sketch rules.
         racing: Whether clearly slower candidates stop early; else each gets the same repeats.
+        kind: Kind of the target; where candidates run locally, it says on what.
+
+    Raises:
+        JobFailed: If the device of the target is not on this machine.
     """
     options = MeasureOptions(rules=rules, race=RacePolicy() if racing else NO_RACE)
+    if where == "local" and kind == "cuda":
+        from tuner.measure.cuda.measurer import DeviceMeasurer, require_device
+
+        require_device()
+        return DeviceMeasurer(options)
     if where == "local":
         return LocalMeasurer(options)
     if where.startswith("rpc://"):

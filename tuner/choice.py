@@ -16,7 +16,7 @@ from records.opening import open_store
 from records.query import lookup
 from records.store import LogView, Query, RecordStore
 from search_space.candidate import context_of, materialize, sketch_plan
-from search_space.hardware import hardware_of, target_text
+from search_space.hardware import device_name, hardware_of, target_text
 from search_space.tvm_api import ScheduleError
 from search_space.workload import Workload
 from tuner.compilation import Choice
@@ -58,7 +58,7 @@ class Chooser:
     def _from_records(self, workload: Workload) -> tuple[Choice | None, str]:
         if not self.stores:
             return None, "no records were given"
-        environment = capture_environment(hardware_of(self.target).cores)
+        environment = capture_environment(hardware_of(self.target).cores, gpu=device_name(self.target))
         reasons: list[str] = []
         for store in self.stores:
             view = store.view(Query(keys=frozenset({workload.key})))

@@ -19,7 +19,7 @@ from records.plans import plan_key
 from records.schema import Header
 from records.store import Query, RecordStore
 from search_space.candidate import context_of
-from search_space.hardware import hardware_of, target_text
+from search_space.hardware import device_name, hardware_of, target_text
 from search_space.tvm_api import tvm
 from search_space.user_rules import RulesRefused, load_rules
 from search_space.workload import Workload
@@ -89,7 +89,9 @@ class Session:
         if options.trials is None and options.seconds is None:
             self._budget = TRIALS_PER_TASK * len(tasks)
         self._id = uuid.uuid4().hex[:16]
-        self._environment = capture_environment(self._hardware.cores, llvm=_llvm_version())
+        self._environment = capture_environment(
+            self._hardware.cores, llvm=_llvm_version(), gpu=device_name(target)
+        )
         self._store = self._open_store()
         self._runs = [self._make_run(i, t) for i, t in enumerate(tasks)]
         self._transfer = Transfer(target)

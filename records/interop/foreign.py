@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -46,6 +46,7 @@ class ForeignMeasurement:
     base: None = None
     build_seconds: float = 0.0
     run_seconds: float = 0.0
+    facts: Mapping[str, float] = field(default_factory=dict)
 
 
 class LineCollector:

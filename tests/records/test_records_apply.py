@@ -64,6 +64,7 @@ class _Measured:
 
     def __init__(self, plan, trace, base):
         self.plan, self.trace, self.base = plan, trace, base
+        self.facts = {}
 
 
 def test_a_record_that_does_not_apply_says_why(workload, target):

@@ -136,6 +136,7 @@ class Result:
 
     def __init__(self, plan, trace=None, base=None):
         self.plan, self.trace, self.base = plan, trace, base
+        self.facts = {"registers": 32.0}
 
 
 def _lines(result):

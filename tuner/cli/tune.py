@@ -80,6 +80,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Whether whole models are compared with what they were before; needs --log.",
 )
+@click.option(
+    "--build-only",
+    is_flag=True,
+    help="Build candidates and report, run none: the target's device need not be here.",
+)
 @click.option("--quiet", is_flag=True, help="No progress while it runs.")
 @with_input_shapes
 @with_json
@@ -100,6 +105,7 @@ def tune(
     rules: str,
     disable: tuple[str, ...],
     accept: bool,
+    build_only: bool,
     quiet: bool,
     input_shapes: tuple[tuple[str, tuple[int, ...]], ...],
     as_json: bool,
@@ -129,6 +135,10 @@ def tune(
         input_shapes=shapes_of(input_shapes),
         rules=rules,
     )
+    if build_only:
+        from tuner.cli.building import build_and_report
+
+        return build_and_report(workloads, target, options, quiet, as_json)
     with only_json(as_json):
         result, display = _run(workloads, target, options, quiet)
         _show(result, display, as_json)

@@ -145,6 +145,7 @@ class MeasureResult:
         is_suspect: Whether the canary was more than a tenth slower around this trial.
         cache: ``warm`` or ``flushed``: the state of the caches before each repeat.
         is_quick: Whether racing stopped it early because it is clearly slower than the incumbent.
+        facts: What the compiler reported of a GPU kernel: ``registers``, ``spill_bytes`` and the like.
     """
 
     plan: Plan
@@ -160,6 +161,7 @@ class MeasureResult:
     is_suspect: bool = False
     cache: str = "warm"
     is_quick: bool = False
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Insist on either a time or a failure."""

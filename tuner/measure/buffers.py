@@ -25,7 +25,9 @@ from search_space.workload import BufferSpec
 INPUT_SETS = ("random", "integers", "extremes", "zeros")
 """Names of the input sets, the order in which references are computed (``random`` is always there)."""
 
-_PAGE = mmap.PAGESIZE
+GUARD_BYTES = _PAGE = mmap.PAGESIZE
+"""Length of the guard band in front of the elements."""
+
 _GUARD_BYTE = 0xA5
 _POISON_BYTE = 0xFF
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,8 +54,7 @@ class GuardedBuffer:
         self._before = self._raw[_PAGE : 2 * _PAGE]
         self._after = self._raw[2 * _PAGE + self.bytes : 2 * _PAGE + body]
         self.raw = self._raw[2 * _PAGE : 2 * _PAGE + self.bytes]
-        self._before[:] = _GUARD_BYTE
-        self._after[:] = _GUARD_BYTE
+        self.renew_guards()
         address = self._raw.ctypes.data
         for page in (address, address + 2 * _PAGE + body):
             if _libc.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(_PAGE), 0) != 0:
@@ -64,6 +65,11 @@ class GuardedBuffer:
         """The elements as a NumPy array over the same memory."""
         return self.raw.view(numpy_dtype(self.dtype)).reshape(self.shape)
 
+    @property
+    def framed(self) -> NDArray[np.uint8]:
+        """The bytes of the elements with the guard bands on both sides."""
+        return self._raw[_PAGE : 2 * _PAGE + self.bytes + len(self._after)]
+
     def tensor(self) -> Any:
         """Return a TVM tensor over the same memory."""
         return tvm.runtime.from_dlpack(self.raw)._create_view(self.shape, self.dtype)
@@ -71,6 +77,11 @@ class GuardedBuffer:
     def poison(self) -> None:
         """Fill the elements with bytes that are NaN in every floating-point format."""
         self.raw[:] = _POISON_BYTE
+
+    def renew_guards(self) -> None:
+        """Write the guard bands, whatever happened to them."""
+        self._before[:] = _GUARD_BYTE
+        self._after[:] = _GUARD_BYTE
 
     def guards_hold(self) -> bool:
         """Report whether nothing was written just outside the elements."""

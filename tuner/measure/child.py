@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from search_space.hardware import host_cpu
-from search_space.tvm_api import tvm
+from search_space.tvm_api import IRModule, load_json, tvm
 from tuner.measure import messages as m
 from tuner.measure.base import Verdict
 from tuner.measure.build import TooLarge, build_timed
@@ -58,6 +58,9 @@ def run_plan(channel: m.Channel, state: TaskState, payload: bytes) -> None:
     os.environ["TVM_NUM_THREADS"] = str(state.opened.threads)
     if state.opened.remote:
         from tuner.measure.rpc.remote_kernel import build_remote
+    if state.is_device:
+        from tuner.measure.cuda.build import build_device
+        from tuner.measure.cuda.code import pack
     began = time.process_time()
     try:
         candidate = state.materialize(state.context, json.loads(message.plan))
@@ -65,23 +68,30 @@ def run_plan(channel: m.Channel, state: TaskState, payload: bytes) -> None:
         channel.send(m.Fault("generate", describe(error)))
         return
     generated = time.process_time()
-    kernel: Kernel
+    scale = float(getattr(candidate, "tolerance_scale", 1.0))
+    kernel: Kernel | None = None
+    code, facts = b"", {}
     try:
         if state.opened.remote:
-            kernel, stages = build_remote(candidate.module, message.library, state)
+            kernel, stages = build_remote(candidate.module, message.library, state, scale)
+        elif state.is_device:
+            made = build_device(candidate.module, state.target, tolerance_scale=scale)
+            code, facts, stages = pack(made.code), made.facts, made.stages
         else:
             module, packing = without_packing(candidate.module, state.workload, state.target)
             built = build_timed(module, state.target)
             state.arguments.poison_outputs()
-            kernel, stages = local_kernel(built, state.arguments, packing), built.stages
+            kernel, stages = local_kernel(built, state.arguments, packing, scale), built.stages
     except TooLarge as error:
         channel.send(m.Fault("build", str(error)))
         return
     except Exception as error:
         channel.send(m.Fault("build", describe(error)))
         return
-    channel.send(m.Built({"generate": generated - began, **stages}, candidate.trace, candidate.base))
-    _obey(channel, kernel, state, float(getattr(candidate, "tolerance_scale", 1.0)))
+    stages = {"generate": generated - began, **stages}
+    channel.send(m.Built(stages, candidate.trace, candidate.base, code, facts))
+    if kernel is not None:
+        obey(channel, kernel, state)
 
 
 def run_reference(channel: m.Channel, state: TaskState, payload: bytes) -> None:
@@ -92,7 +102,10 @@ def run_reference(channel: m.Channel, state: TaskState, payload: bytes) -> None:
     assert isinstance(message, m.BuildReference)
     os.environ["TVM_NUM_THREADS"] = str(state.opened.threads)
     try:
-        module = state.materialize(state.context, {"kind": "default"}).module
+        if state.is_device:
+            module = IRModule({"main": load_json(state.opened.program).with_attr("global_symbol", "main")})
+        else:
+            module = state.materialize(state.context, {"kind": "default"}).module
         if message.kind == "partial sums":
             module = with_partial_sums(module)
         if message.kind != "untuned":
@@ -113,12 +126,13 @@ def run_canary(channel: m.Channel, payload: bytes) -> None:
     os.environ["TVM_NUM_THREADS"] = str(message.threads)
     built, tensors = canary_kernel(message.target, message.threads)
     channel.send(m.Built(built.stages))
-    _obey(channel, LocalKernel(built, tensors), None)
+    obey(channel, LocalKernel(built, tensors), None)
 
 
 def reference_target(state: TaskState) -> Any:
     """Return the target of the reference program: it always runs on this machine."""
-    return tvm.target.Target({"kind": "llvm", "mcpu": host_cpu()}) if state.opened.remote else state.target
+    runs_elsewhere = state.opened.remote or state.is_device
+    return tvm.target.Target({"kind": "llvm", "mcpu": host_cpu()}) if runs_elsewhere else state.target
 
 
 def describe(error: BaseException) -> str:
@@ -128,7 +142,14 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"[:500]
 
 
-def _obey(channel: m.Channel, kernel: Kernel, state: TaskState | None, tolerance_scale: float = 1.0) -> None:
+def obey(channel: m.Channel, kernel: Kernel, state: TaskState | None) -> None:
+    """Do with a kernel what the tuner says until it says something else.
+
+    Args:
+        channel: The connection to the tuner.
+        kernel: What is run.
+        state: The task, without which outputs are not checked.
+    """
     while True:
         message = channel.wait()
         try:
@@ -137,9 +158,9 @@ def _obey(channel: m.Channel, kernel: Kernel, state: TaskState | None, tolerance
             elif isinstance(message, m.Repeat):
                 channel.send(m.Ran(kernel.repeat(message)))
             elif isinstance(message, m.Check) and state is not None:
-                channel.send(m.Checked(_check(kernel, message.sets, state, tolerance_scale)))
+                channel.send(m.Checked(_check(kernel, message.sets, state)))
             elif isinstance(message, m.Attach):
-                channel.send(m.Built(kernel.attach(message.libraries)))
+                channel.send(m.Built(kernel.attach(message)))
             else:
                 return
         except ConnectionError as error:
@@ -150,8 +171,8 @@ def _obey(channel: m.Channel, kernel: Kernel, state: TaskState | None, tolerance
             return
 
 
-def _check(kernel: Kernel, sets: list[str], state: TaskState, tolerance_scale: float) -> Verdict:
-    arguments = state.arguments
+def _check(kernel: Kernel, sets: list[str], state: TaskState) -> Verdict:
+    arguments, tolerance_scale = state.arguments, kernel.tolerance_scale
     worst_abs = worst_rel = allowed = 0.0
     messages: list[str] = []
     for input_set in sets:
@@ -178,5 +199,5 @@ def _check(kernel: Kernel, sets: list[str], state: TaskState, tolerance_scale: f
             if found.message:
                 messages.append(found.message)
     messages += [f"wrote outside of buffer {name}" for name in arguments.broken_guards()]
-    checks = (*sets, "inputs", "guards") if kernel.leaves_outputs else (*sets, "inputs")
+    checks = (*sets, "inputs", "guards") if kernel.has_guards else (*sets, "inputs")
     return Verdict(not messages, worst_abs, worst_rel, allowed, checks, "; ".join(messages[:3]))

@@ -104,6 +104,7 @@ class ForkBuilder:
             if isinstance(message, m.Built):
                 build.stages = dict(message.stages)
                 build.trace, build.base = message.trace, message.base
+                build.code, build.facts = message.code, dict(message.facts)
                 return None
             if isinstance(message, m.Fault):
                 stage = message.stage if message.stage == "generate" else "build"

@@ -114,7 +114,7 @@ class ForkRunner:
         return collected
 
     def _prepare(self, build: Build, stages: dict[str, float]) -> None:
-        """Do what a build still needs before its first run; nothing on this machine."""
+        """Do what a build still needs before its first run; nothing on this machine's CPU."""
 
     def _race(
         self,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from search_space.tvm_api import tvm
 from tuner.measure.buffers import Arguments, GuardedBuffer
 from tuner.measure.build import Built
-from tuner.measure.messages import Repeat
+from tuner.measure.messages import Attach, Repeat
 from tuner.measure.weights import PACK, Packing
 from tuner.placement import leave_bound_cpus
 
@@ -25,11 +25,14 @@ class Kernel(Protocol):
     """Something that can be called on a task's buffers and timed.
 
     Attributes:
-        leaves_outputs: Whether the task's output buffers hold what the last timed call wrote, and the
-            guard bands around them mean something.
+        leaves_outputs: Whether the task's output buffers hold what the last timed call wrote.
+        has_guards: Whether the guard bands around the task's buffers show what the last call did.
+        tolerance_scale: How much larger than usual a rounding error the candidate may have.
     """
 
     leaves_outputs: bool
+    has_guards: bool
+    tolerance_scale: float
 
     def first(self) -> float:
         """Call once and return the seconds."""
@@ -43,8 +46,8 @@ class Kernel(Protocol):
         """Read the task's input buffers and write its output buffers."""
         ...
 
-    def attach(self, libraries: list[str]) -> dict[str, float]:
-        """Take a device, where that means anything, and return seconds by stage."""
+    def attach(self, order: Attach) -> dict[str, float]:
+        """Load what is to be run on a device, where there is one, and return seconds by stage."""
         ...
 
 
@@ -55,11 +58,20 @@ class LocalKernel:
         built: The machine code.
         tensors: Its arguments, over the task's buffers.
         pack: Packs the weights; what a compiled model does once.
+        tolerance_scale: See :class:`Kernel`.
     """
 
     leaves_outputs = True
+    has_guards = True
 
-    def __init__(self, built: Built, tensors: list[Any], pack: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        built: Built,
+        tensors: list[Any],
+        pack: Callable[[], None] | None = None,
+        tolerance_scale: float = 1.0,
+    ) -> None:
+        self.tolerance_scale = tolerance_scale
         self._built = built
         self._tensors = tensors
         self._pack = pack
@@ -94,7 +106,7 @@ class LocalKernel:
         self._prepare()
         self._built.function(*self._tensors)
 
-    def attach(self, libraries: list[str]) -> dict[str, float]:
+    def attach(self, order: Attach) -> dict[str, float]:
         """Do nothing: the kernel is here."""
         return {}
 
@@ -119,17 +131,20 @@ def _start_workers() -> None:
     tvm.get_global_func("runtime.config_threadpool")(_BIG_CORES, threads)
 
 
-def local_kernel(built: Built, arguments: Arguments, packing: Packing | None) -> LocalKernel:
+def local_kernel(
+    built: Built, arguments: Arguments, packing: Packing | None, tolerance_scale: float = 1.0
+) -> LocalKernel:
     """Bind a kernel to the buffers of a task.
 
     Args:
         built: The machine code; with ``packing`` it has a function ``pack`` too.
         arguments: The task's buffers.
         packing: How packed weights are passed, if they are.
+        tolerance_scale: See :class:`Kernel`.
     """
     tensors = [buffer.tensor() for buffer in arguments.buffers]
     if packing is None:
-        return LocalKernel(built, tensors)
+        return LocalKernel(built, tensors, tolerance_scale=tolerance_scale)
     buffers = [GuardedBuffer(shape, dtype) for shape, dtype in packing.shapes]
     for buffer in buffers:
         buffer.poison()
@@ -139,4 +154,5 @@ def local_kernel(built: Built, arguments: Arguments, packing: Packing | None) ->
     def pack() -> None:
         function(*sources)
 
-    return LocalKernel(built, packing.main_arguments(tensors, panels, len(arguments.outputs)), pack)
+    own = packing.main_arguments(tensors, panels, len(arguments.outputs))
+    return LocalKernel(built, own, pack, tolerance_scale)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -44,7 +45,7 @@ class LocalMeasurer:
         self.account = TimeAccount()
         self._tasks = TaskTable(self.supervisor, self.options)
         self._builder = ForkBuilder(self.supervisor, self._tasks, self.options)
-        self._runner = ForkRunner(self.supervisor, self._tasks, self.options)
+        self._runner = self._make_runner()
         self._baselines: dict[str, Baseline] = {}
         self._canary: Process | None = None
         self._canary_task: MeasureTask | None = None
@@ -68,7 +69,7 @@ class LocalMeasurer:
                     self._tasks.compute_references(opened)
                     run = self._time_untuned(opened)
                 baseline = self._baseline(opened, run)
-                if opened.reduction > LONG_SUM:
+                if opened.reduction > LONG_SUM and opened.reference != "device":
                     opened.reference = "partial sums"
                     self._tasks.compute_references(opened)
                     baseline = replace(baseline, reference=opened.reference)
@@ -104,7 +105,7 @@ class LocalMeasurer:
         ready: dict[Build, int] = {}
         restarts = self._tasks.restarts
         self._looked_seconds = None
-        threshold = max(1, self.options.window - self.options.workers)
+        threshold = self._window()
         try:
             while pending or building or ready:
                 while pending and len(building) < self.options.workers:
@@ -123,7 +124,7 @@ class LocalMeasurer:
                         results[place] = self._result(build, None)
                         self._builder.discard(build)
                 if len(ready) >= threshold or not (building or pending):
-                    incumbent_seconds = self._run_ready(ready, results, incumbent_seconds)
+                    incumbent_seconds = self._run_ready(key, ready, results, incumbent_seconds)
                     ready = {}
         finally:
             for build in (*building, *ready):
@@ -142,7 +143,7 @@ class LocalMeasurer:
             for build in builds:
                 if build.failure is not None:
                     return Comparison(None, None, None, None, None, build.failure)
-            with self.account.part("run"), self._builder.quiet():
+            with self.account.part("run"), self._while_running(key):
                 return self._alternate(builds)
         finally:
             for build in builds:
@@ -170,9 +171,13 @@ class LocalMeasurer:
         self.close()
 
     def _run_ready(
-        self, ready: dict[Build, int], results: dict[int, MeasureResult], incumbent_seconds: float | None
+        self,
+        key: str,
+        ready: dict[Build, int],
+        results: dict[int, MeasureResult],
+        incumbent_seconds: float | None,
     ) -> float | None:
-        with self.account.part("run"), self._builder.quiet():
+        with self.account.part("run"), self._while_running(key):
             for build, place in ready.items():
                 self._look_at_canary()
                 factor = self.drift.factor
@@ -206,7 +211,20 @@ class LocalMeasurer:
             is_suspect=self.drift.is_suspect,
             cache=self.options.race.cache,
             is_quick=run is not None and run.is_quick,
+            facts=build.facts,
         )
+
+    def _make_runner(self) -> ForkRunner:
+        """Return what runs the builds."""
+        return ForkRunner(self.supervisor, self._tasks, self.options)
+
+    def _window(self) -> int:
+        """Return how many builds are waited for before some are run."""
+        return max(1, self.options.window - self.options.workers)
+
+    def _while_running(self, key: str) -> AbstractContextManager[None]:
+        """Return a context in which candidates of a task run: a CPU must be quiet then."""
+        return self._builder.quiet()
 
     def _time_untuned(self, opened: OpenedTask) -> Run:
         build = self._builder.submit(opened.task.key, _DEFAULT)

@@ -1,10 +1,24 @@
-"""From scheduled TensorIR to what LLVM is given: TVM's passes that mean something on a CPU, in its order."""
+"""From scheduled TensorIR to what a code generator is given: TVM's passes, less what means nothing here."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from search_space.tvm_api import tirx, tvm
+
+
+def gpu_pipeline() -> tuple[Any, Any, Any]:
+    """Return TVM's lowering pipeline without the run-time checks of arguments, which callers make.
+
+    Returns:
+        The pass over whole modules, and the factories of what finishes host and device functions.
+    """
+    lower, finalise_host, finalise_device = tvm.tirx.get_tir_pipeline("s_tir")
+
+    def finalise_without_checks() -> Any:
+        return tvm.ir.transform.Sequential([tirx.transform.SkipAssert(), finalise_host()])
+
+    return lower, finalise_without_checks, finalise_device
 
 
 def cpu_pipeline() -> tuple[Any, Any, Any]:

@@ -92,10 +92,14 @@ class TaskReady(msgspec.Struct, tag=True, frozen=True):
     Attributes:
         output_bytes: Bytes of all outputs of one input set.
         reduction: Length of the reduction behind one output element.
+        is_device: Whether kernels run on a device of this machine.
+        reference_seconds: About how long one run of the reference program takes on this CPU.
     """
 
     output_bytes: int
     reduction: float
+    is_device: bool = False
+    reference_seconds: float = 0.0
 
 
 class BuildPlan(msgspec.Struct, tag=True, frozen=True):
@@ -114,7 +118,8 @@ class BuildReference(msgspec.Struct, tag=True, frozen=True):
     """Payload of the role ``reference``: compute reference outputs.
 
     Attributes:
-        kind: ``reordered``, ``untuned``, or ``partial sums`` (reordered, the longest sums in two steps).
+        kind: ``reordered``, ``untuned``, ``partial sums`` (reordered, the longest sums in two steps), or
+            ``device`` (the untuned program on the device).
         budget_seconds: Stop after the first input set that ends beyond this.
     """
 
@@ -134,12 +139,38 @@ class BuildCanary(msgspec.Struct, tag=True, frozen=True):
     threads: int
 
 
+class OwnDevice(msgspec.Struct, tag=True, frozen=True):
+    """Payload of the role ``device``: own the device of a task and run what was built for it.
+
+    Attributes:
+        settle_seconds: Longest warm-up until the clocks hold still; 0 for none.
+    """
+
+    settle_seconds: float
+
+
+class DeviceReady(msgspec.Struct, tag=True, frozen=True):
+    """Device process to tuner: the device answers and the task's buffers are on it."""
+
+    name: str
+
+
 class Built(msgspec.Struct, tag=True, frozen=True):
-    """Child to tuner: compiled and loaded."""
+    """Child to tuner: compiled and loaded.
+
+    Attributes:
+        stages: Seconds by stage.
+        trace: TVM trace of the schedule as JSON text.
+        base: The rewritten program that the trace starts from.
+        code: What was built for a device (:mod:`tuner.measure.cuda.code`); the child ends then.
+        facts: What the compiler reported, by name.
+    """
 
     stages: dict[str, float]
     trace: str | None = None
     base: str | None = None
+    code: bytes = b""
+    facts: dict[str, float] = {}
 
 
 class Fault(msgspec.Struct, tag=True, frozen=True):
@@ -154,15 +185,21 @@ class First(msgspec.Struct, tag=True, frozen=True):
 
 
 class Attach(msgspec.Struct, tag=True, frozen=True):
-    """Tuner to child: take a remote device and load this candidate's library and further ones there."""
+    """Tuner to child: load what is to be run on a device.
 
-    libraries: list[str]
+    Attributes:
+        libraries: Libraries that a remote device gets besides the child's own.
+        codes: What the process that owns a device runs from now on.
+    """
+
+    libraries: list[str] = []
+    codes: list[bytes] = []
 
 
 class Repeat(msgspec.Struct, tag=True, frozen=True):
     """Tuner to child: time ``repeats`` repeats of ``number`` calls each.
 
-    ``which`` counts the libraries that a remote device holds; 0 is the child's own.
+    ``which`` counts what a device holds, 0 first; -1 is the canary.
     """
 
     number: int
@@ -211,6 +248,8 @@ Message = (
     | BuildPlan
     | BuildReference
     | BuildCanary
+    | OwnDevice
+    | DeviceReady
     | Built
     | Fault
     | First

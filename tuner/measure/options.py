@@ -30,6 +30,8 @@ class MeasureOptions:
         race: The rules of the race.
         canary_seconds: Time between two looks at the canary; 0 for none.
         server_restarts: How often the fork server may die in one batch before the job fails.
+        settle_seconds: Longest warm-up of a GPU until its clocks hold still; 0 for none.
+        device_timeout_seconds: Longest wait until a GPU answers.
         same_cause_limit: A batch of at least this many trials that all fail for one cause, in a task in
             which none ever worked, ends the job.
     """
@@ -51,6 +53,8 @@ class MeasureOptions:
     race: RacePolicy = field(default_factory=RacePolicy)
     canary_seconds: float = 0.5
     server_restarts: int = 3
+    settle_seconds: float = 0.5
+    device_timeout_seconds: float = 60.0
     same_cause_limit: int = 4
 
     def __post_init__(self) -> None:

@@ -23,6 +23,8 @@ class Build:
         base: The program that the trace starts from, if it was rewritten first.
         seconds: Wall time of the build.
         stages: Seconds by stage.
+        code: What a device runs; empty on a CPU, where the child holds the kernel.
+        facts: What the compiler reported, by name.
     """
 
     key: str
@@ -33,6 +35,8 @@ class Build:
     base: str | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
+    code: bytes = b""
+    facts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

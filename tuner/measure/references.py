@@ -18,12 +18,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search_space.workload import BufferSpec
+from search_space.workload import BufferSpec, Workload
 from tuner.measure.buffers import INPUT_SETS, Arguments, GuardedBuffer, is_floating
 from tuner.measure.messages import Referenced
 
+_RATES = {"float32": 5e9, "float64": 2e9, "int32": 5e9, "int64": 2e9}
+_EMULATED_RATE = 2e8
+"""Operations a second of the reference program on one core, order of magnitude; the second for types that
+CPUs emulate, such as float16."""
+
 if TYPE_CHECKING:
     from tuner.measure.task_state import TaskState
+
+
+def reference_seconds(workload: Workload) -> float:
+    """Estimate how long one run of the reordered program takes on a CPU, within an order of magnitude."""
+    return workload.flops / min(_RATES.get(spec.dtype, _EMULATED_RATE) for spec in workload.args)
 
 
 class References:

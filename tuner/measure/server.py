@@ -26,7 +26,7 @@ from tuner.measure import messages as m
 from tuner.measure.buffers import Arguments
 from tuner.measure.build import build_timed
 from tuner.measure.limits import LIBRARY_BYTES, LOG_BYTES, adopt_orphans, children_of, end_group
-from tuner.measure.references import References
+from tuner.measure.references import References, reference_seconds
 from tuner.measure.task_state import TaskState
 
 Role = Callable[[m.Channel, bytes, list[int], int], None]
@@ -151,7 +151,9 @@ def serve_task(channel: m.Channel, payload: bytes, descriptors: list[int], paren
         return
     gc.collect()
     gc.freeze()
-    channel.send(m.TaskReady(state.arguments.output_bytes, state.reduction))
+    channel.send(
+        m.TaskReady(state.arguments.output_bytes, state.reduction, state.is_device, state.reference_seconds)
+    )
 
     def role(run: Callable[[m.Channel, TaskState, bytes], None]) -> Role:
         def start(own: m.Channel, payload: bytes, descriptors: list[int], parent: int) -> None:
@@ -161,7 +163,15 @@ def serve_task(channel: m.Channel, payload: bytes, descriptors: list[int], paren
 
         return start
 
-    ForkLoop(channel, {"plan": role(child.run_plan), "reference": role(child.run_reference)}).run()
+    def start_device(own: m.Channel, payload: bytes, descriptors: list[int], parent: int) -> None:
+        from tuner.measure.cuda.device_child import run_device
+
+        # A driver maps far more addresses than there is memory: no limit fits.
+        child.isolate(own, descriptors[0], parent, None)
+        run_device(own, state, payload)
+
+    roles = {"plan": role(child.run_plan), "reference": role(child.run_reference), "device": start_device}
+    ForkLoop(channel, roles).run()
 
 
 def prepare_task(opened: m.OpenTask, reference_memory: int) -> TaskState:
@@ -179,15 +189,24 @@ def prepare_task(opened: m.OpenTask, reference_memory: int) -> TaskState:
     arguments = Arguments.allocate(workload.args)
     arguments.fill("random", opened.seed, opened.is_positive)
     elements = sum(spec.elements for spec in workload.outputs)
+    target = tvm.target.Target(opened.target)
+    canary = b""
+    if str(target.kind.name) == "cuda" and not opened.remote:
+        from tuner.measure.cuda.canary import canary_code
+
+        # The compiler is loaded and used once here, so that every child inherits it warm.
+        canary = canary_code(target)
     return TaskState(
         opened=opened,
         context=context,
         materialize=module.materialize,
-        target=tvm.target.Target(opened.target),
+        target=target,
         arguments=arguments,
         references=References(reference_memory, arguments),
         reduction=workload.flops / max(1, 2 * elements),
         workload=workload,
+        reference_seconds=reference_seconds(workload),
+        canary=canary,
     )
 
 

@@ -25,6 +25,8 @@ class TaskState:
         references: Reference outputs, shared and read-only.
         reduction: Terms summed into one output element.
         workload: What is computed; its constants are packed before the clock starts.
+        reference_seconds: About how long one run of the reference program takes on this CPU.
+        canary: For a device, the kernel from which its drift is read, as a child gets it.
     """
 
     opened: m.OpenTask
@@ -35,3 +37,10 @@ class TaskState:
     references: References
     reduction: float
     workload: Workload
+    reference_seconds: float = 0.0
+    canary: bytes = b""
+
+    @property
+    def is_device(self) -> bool:
+        """Whether kernels run on a device of this machine and not on its CPU."""
+        return not self.opened.remote and str(self.target.kind.name) != "llvm"

@@ -27,6 +27,7 @@ class OpenedTask:
         reduction: Terms summed into one element of an output.
         has_worked: Whether any candidate ever gave a time.
         stages: Seconds by stage of opening.
+        device_first: Whether the reference outputs are computed on the device, because the CPU is too slow.
     """
 
     task: MeasureTask
@@ -39,6 +40,7 @@ class OpenedTask:
     reduction: float = 1.0
     has_worked: bool = False
     stages: dict[str, float] = field(default_factory=dict)
+    device_first: bool = False
 
 
 class TaskTable:
@@ -71,8 +73,12 @@ class TaskTable:
             raise KeyError(f"task {key} is not open: call open() first")
         return self._tasks[key]
 
-    def open(self, task: MeasureTask) -> OpenedTask:
+    def open(self, task: MeasureTask, needs_references: bool = True) -> OpenedTask:
         """Prepare a task and compute its reference outputs.
+
+        Args:
+            task: The task.
+            needs_references: Whether candidates will be run and not only built.
 
         Raises:
             JobFailed: If it cannot be prepared or its untuned program cannot be run.
@@ -80,7 +86,10 @@ class TaskTable:
         opened = OpenedTask(task, os.memfd_create("tirtune-references"))
         self._tasks[task.key] = opened
         try:
-            self.compute_references(opened)
+            self.server(opened)
+            if needs_references:
+                opened.reference = "device" if opened.device_first else "reordered"
+                self.compute_references(opened)
         except BaseException:
             self.drop(task.key)
             raise
@@ -114,9 +123,10 @@ class TaskTable:
         server = self._supervisor.fork(self._supervisor.root(), "task", message, opened.memory)
         opened.server = server
         reply = self._supervisor.wait(server, options.prepare_timeout_seconds)
-        require(server, reply, f"preparing task {task.name}")
-        if isinstance(reply, m.TaskReady):
-            opened.reduction = reply.reduction
+        ready = require(server, reply, f"preparing task {task.name}")
+        assert isinstance(ready, m.TaskReady)
+        opened.reduction = ready.reduction
+        opened.device_first = ready.is_device and ready.reference_seconds > options.reference_budget_seconds
         return server
 
     def compute_references(self, opened: OpenedTask) -> None:
@@ -158,11 +168,13 @@ class TaskTable:
             opened.server = None
 
     def _reference(self, opened: OpenedTask) -> m.Referenced:
-        kinds = tuple(dict.fromkeys((opened.reference, "untuned")))
+        reordered = ("reordered",) if opened.reference == "device" else ()
+        kinds = tuple(dict.fromkeys((opened.reference, *reordered, "untuned")))
         for kind in kinds:
             opened.reference = kind
             request = m.BuildReference(kind, self._options.reference_budget_seconds)
-            process = self._supervisor.fork(self.server(opened), "reference", request)
+            role = "device" if kind == "device" else "reference"
+            process = self._supervisor.fork(self.server(opened), role, request)
             reply = self._supervisor.wait(process, self._options.reference_timeout_seconds)
             try:
                 if isinstance(reply, m.Referenced):

@@ -13,7 +13,7 @@ import numpy as np
 from search_space.tvm_api import tvm
 from tuner.measure.buffers import element_bytes
 from tuner.measure.build import compile_module
-from tuner.measure.messages import Repeat
+from tuner.measure.messages import Attach, Repeat
 from tuner.measure.task_state import TaskState
 from tuner.measure.weights import PACK, Packing, without_packing
 
@@ -23,13 +23,16 @@ _NOTE = ".packing"
 """Ending of the file beside a library that says how its weights are packed: a comparison runs two."""
 
 
-def build_remote(module: Any, library: str, state: TaskState) -> tuple[RemoteKernel, dict[str, float]]:
+def build_remote(
+    module: Any, library: str, state: TaskState, tolerance_scale: float
+) -> tuple[RemoteKernel, dict[str, float]]:
     """Compile a candidate into a library file for a remote device.
 
     Args:
         module: The scheduled module.
         library: Path of the file.
         state: The task.
+        tolerance_scale: See :class:`tuner.measure.kernels.Kernel`.
 
     Returns:
         The kernel, not attached to a device yet, and seconds by stage.
@@ -43,7 +46,7 @@ def build_remote(module: Any, library: str, state: TaskState) -> tuple[RemoteKer
     linking = time.perf_counter()
     built.export_library(library, **options)
     stages = {"llvm": compiled - began, "link": time.perf_counter() - linking}
-    return RemoteKernel(library, state), stages
+    return RemoteKernel(library, state, tolerance_scale), stages
 
 
 class RemoteKernel:
@@ -52,11 +55,14 @@ class RemoteKernel:
     Args:
         library: Path of the child's own library.
         state: The task.
+        tolerance_scale: See :class:`tuner.measure.kernels.Kernel`.
     """
 
     leaves_outputs = False
+    has_guards = False
 
-    def __init__(self, library: str, state: TaskState) -> None:
+    def __init__(self, library: str, state: TaskState, tolerance_scale: float) -> None:
+        self.tolerance_scale = tolerance_scale
         self._library = library
         self._state = state
         self._session: Any = None
@@ -66,11 +72,11 @@ class RemoteKernel:
         self._panels: list[list[Any]] = []
         self._tensors: list[Any] = []
 
-    def attach(self, libraries: list[str]) -> dict[str, float]:
+    def attach(self, order: Attach) -> dict[str, float]:
         """Wait for a free device, send it the libraries and the inputs.
 
         Args:
-            libraries: Paths of further libraries.
+            order: Names further libraries.
 
         Raises:
             ConnectionError: If the device is lost meanwhile.
@@ -86,7 +92,7 @@ class RemoteKernel:
             connected = time.perf_counter()
             kind = self._state.target.kind.name
             self._device = self._session.cpu(0) if kind == "llvm" else self._session.device(kind, 0)
-            for path in (self._library, *libraries):
+            for path in (self._library, *order.libraries):
                 self._session.upload(path)
                 self._modules.append(self._session.load_module(Path(path).name))
                 packing = msgspec.json.decode(Path(path + _NOTE).read_bytes(), type=Packing | None)
