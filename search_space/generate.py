@@ -29,6 +29,7 @@ class SketchState(Generic[Limits]):
         label: Words that tell this derivation from its siblings.
         hardware: Limits.
         constants: Names of the buffers that hold weights, or what is made of weights only.
+        func: The program, nothing inlined: for rules that try primitives out.
     """
 
     blocks: dict[str, BlockInfo]
@@ -37,6 +38,7 @@ class SketchState(Generic[Limits]):
     label: tuple[str, ...]
     hardware: Limits
     constants: frozenset[str] = frozenset()
+    func: Any = None
 
     def scheduled(self, names: Sequence[str], steps: Sequence[Step], *words: str) -> SketchState[Limits]:
         """Return the state in which ``steps`` schedule the blocks ``names``."""
@@ -137,7 +139,7 @@ def _inline_variants(func: Any, hardware: Limits, weights: frozenset[str]) -> li
         pending = tuple(name for name in blocks if name not in fixed)
         made = frozenset(use.name for name in fixed for use in blocks[name].writes)
         inlines = tuple(InlineStep(n) for n in inlined)
-        states.append(SketchState(blocks, pending, inlines, words, hardware, weights | made))
+        states.append(SketchState(blocks, pending, inlines, words, hardware, weights | made, func))
     return states
 
 

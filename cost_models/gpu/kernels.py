@@ -257,8 +257,8 @@ def _region_bytes(access: Access, stage: LoopNest, per_block: bool) -> Floats:
     if per_block:
         reach = np.where(stage.binding == Binding.BLOCK, 0.0, reach)
     region = np.minimum(shape, 1.0 + np.einsum("ndl,nl->nd", np.abs(coefficients), reach))
-    if not per_block and stage.stage == "fetch":
-        region = shape  # its nest shows one stage; together they fetch all
+    if not per_block and not np.any(stage.binding == Binding.BLOCK):
+        region = shape  # a copy shows one box; together they move all
     return np.asarray(np.prod(region, axis=1) * access.element_bytes)
 
 

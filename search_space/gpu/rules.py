@@ -16,6 +16,7 @@ from search_space.gpu.epilogue import RegisterTileStep, WriteBackStep
 from search_space.gpu.reduction import CrossThreadStep
 from search_space.gpu.rows import GpuRowsStep
 from search_space.gpu.shared_step import PipelineStep, StageStep
+from search_space.gpu.tensor.rule import on_tensor_cores
 from search_space.gpu.tile_step import GpuFinishStep, GpuTileStep, is_tileable
 from search_space.gpu.tiling import GpuTiling, Operand, gpu_axes
 from search_space.hardware_gpu import GpuHardware
@@ -32,18 +33,21 @@ MIN_TERMS = 8
 
 
 def tile_with_consumer(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
-    """Tile the reduction that feeds an element-wise block, and end every tile with that block."""
+    """Tile the reduction that feeds an element-wise block, and end every tile with that block.
+
+    Where tensor cores can compute it, that is a sketch of its own.
+    """
     producer = _fusable_producer(state, block)
     if producer is None:
         return ()
-    return (_tiled(state, producer, block),)
+    return (*on_tensor_cores(state, producer, block), _tiled(state, producer, block))
 
 
 def tile(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
-    """Tile a reduction with reuse."""
+    """Tile a reduction with reuse, on CUDA cores and, where it can be, on tensor cores."""
     if not _wants_tiling(block, state):
         return ()
-    return (_tiled(state, block, None),)
+    return (*on_tensor_cores(state, block, None), _tiled(state, block, None))
 
 
 def rows(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:

@@ -154,17 +154,51 @@ def launch_of(tiling: GpuTiling, columns: Columns, tensor_share: Floats) -> Laun
 
 
 def fetch_nest(tiling: GpuTiling, operand: Operand, columns: Columns) -> LoopNest:
-    """Describe the copy of one operand into shared memory: every stage of every block.
+    """Describe the copy of one operand into shared memory: every stage of every block."""
+    return copy_nest(
+        operand.use.name,
+        operand.use.element_bytes,
+        operand.use.shape,
+        tiling.stage_region(operand, columns),
+        tiling.fetch_width(operand, columns).astype(np.float64),
+        tiling.threads(columns),
+        tiling.pitch(operand, columns),
+        np.where(tiling.is_staged(operand, columns), tiling.level(columns, 0) * tiling.stages(columns), 0.0),
+        operand.maker.flops if operand.maker is not None else 0.0,
+    )
 
-    Threads walk the box of a stage in row-major order, a vector each; box dimensions are covered by
-    the threads from the last one on.
+
+def copy_nest(
+    name: str,
+    element_bytes: int,
+    shape: tuple[int, ...],
+    region: Floats,
+    width: Floats,
+    threads: Floats,
+    pitch: Floats,
+    executions: Floats,
+    flops: float,
+    stage: str = "fetch",
+) -> LoopNest:
+    """Describe a copy between global and shared memory by all threads of a block.
+
+    Threads walk the box in row-major order, a vector each; its dimensions are covered by the threads
+    from the last one on.
+
+    Args:
+        name: The buffer in global memory.
+        element_bytes: Bytes of one element.
+        shape: Its extents: D of them.
+        region: [N, D] the box.
+        width: [N] elements of one access.
+        threads: [N] threads of a block.
+        pitch: [N] elements from one row of the box to the next in shared memory.
+        executions: [N] how often it is copied in all.
+        flops: Operations for an element.
+        stage: ``fetch``, or ``epilogue`` for the way back.
     """
-    use, size = operand.use, columns.size
-    region = tiling.stage_region(operand, columns)
-    width = tiling.fetch_width(operand, columns).astype(np.float64)
-    threads = tiling.threads(columns)
+    size, dimensions = len(width), len(shape)
     ones = np.ones(size)
-    dimensions = len(use.shape)
     left = threads.copy()
     inner: dict[int, Floats] = {}
     outer: dict[int, Floats] = {}
@@ -181,24 +215,14 @@ def fetch_nest(tiling: GpuTiling, operand: Operand, columns: Columns) -> LoopNes
         step = width if d == dimensions - 1 else ones
         loops.append(_Loop(inner[d], d, step, Binding.THREAD, LoopKind.SPATIAL))
     loops.append(_Loop(width, dimensions - 1, ones, Binding.SERIAL, LoopKind.SPATIAL))
-    identity = np.eye(dimensions)
-    shape = np.broadcast_to(np.array(use.shape, dtype=np.float64), (size, dimensions))
-    is_staged = tiling.is_staged(operand, columns)
-    executions = np.where(is_staged, tiling.level(columns, 0) * tiling.stages(columns), 0.0)
-    walked = _along(loops, identity, size)
-    stage = Access(
-        f"{use.name}.shared",
-        use.element_bytes,
-        True,
-        False,
-        region,
-        walked,
-        scope=Scope.SHARED,
-        pitch=tiling.pitch(operand, columns),
+    whole = np.broadcast_to(np.array(shape, dtype=np.float64), (size, dimensions))
+    walked = _along(loops, np.eye(dimensions), size)
+    is_fetch = stage == "fetch"
+    inside = Access(
+        f"{name}.shared", element_bytes, is_fetch, False, region, walked, scope=Scope.SHARED, pitch=pitch
     )
-    source = Access(use.name, use.element_bytes, False, False, shape, walked)
-    flops = operand.maker.flops if operand.maker is not None else 0.0
-    return _nest("fetch", loops, [stage, source], flops, 0.0, executions, vector=width > 1)
+    outside = Access(name, element_bytes, not is_fetch, False, whole, walked)
+    return _nest(stage, loops, [inside, outside], flops, 0.0, executions, vector=width > 1)
 
 
 def write_back_nest(

@@ -1,0 +1,270 @@
+"""Tiles of fragments: decisions, limits and nests of a product on tensor cores (no TVM here).
+
+Levels, outer to inner::
+
+    blockIdx.x   batch, tiles of rows and columns
+    threadIdx.y  warps of a block (threadIdx.x are the 32 lanes of a warp)
+    k0           stages of shared memory
+    k1           fragments of one stage
+    m2, n2       fragments of one warp, kept in registers
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from search_space.decisions import Columns, Slot, choice, tile
+from search_space.gpu.limits import BASE_REGISTERS, fits_launch
+from search_space.gpu.tensor.intrinsics import EDGE
+from search_space.gpu.tile_nest import copy_nest
+from search_space.gpu.tiling import PADDING_BYTES, PIPELINES
+from search_space.hardware_gpu import GpuHardware
+from search_space.nest import Access, Binding, Bools, Floats, Launch, LoopKind, LoopNest, Scope
+
+MAX_WARPS = 4
+"""Warps along rows, and along columns."""
+MAX_FRAGMENTS = 8
+MAX_STAGE_FRAGMENTS = 4
+_LANES = 32
+_PIECE_BYTES = 16
+"""What one lane reads of a fragment at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One factor of the product in its normal form.
+
+    Attributes:
+        name: Buffer that is fetched.
+        element_bytes: Bytes of one element.
+        width: Most elements of one load of the fetch.
+        flops: Operations for each element while it is fetched.
+    """
+
+    name: str
+    element_bytes: int
+    width: int
+    flops: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorTiling:
+    """How a product of matrices is tiled; sizes are padded to whole fragments.
+
+    Attributes:
+        name: The block, which slots are named after.
+        batch: Independent products.
+        rows: Rows of the result.
+        columns: Columns of the result.
+        terms: Length of the sums.
+        factors: The two factors.
+        is_transposed: Whether the second factor is stored with its terms together.
+        result_bytes: Bytes of one sum.
+        out_width: Most elements of one store of the write-back.
+        out_flops: Operations for each element while it is written.
+        hardware: Limits.
+    """
+
+    name: str
+    batch: int
+    rows: int
+    columns: int
+    terms: int
+    factors: tuple[Factor, Factor]
+    is_transposed: bool
+    result_bytes: int
+    out_width: int
+    out_flops: float
+    hardware: GpuHardware
+
+    def slot_name(self, what: str) -> str:
+        """Name of a decision."""
+        return f"{self.name}.tensor.{what}"
+
+    def slots(self) -> tuple[Slot, ...]:
+        """The decisions: tiles in fragments, padded rows of the stages, stages in flight."""
+        limits = (None, MAX_WARPS, MAX_FRAGMENTS)
+        return (
+            tile(self.slot_name("rows"), self.rows // EDGE, 3, limits),
+            tile(self.slot_name("columns"), self.columns // EDGE, 3, limits),
+            tile(self.slot_name("terms"), self.terms // EDGE, 2, (None, MAX_STAGE_FRAGMENTS)),
+            choice(self.slot_name("pad"), (0, 1)),
+            choice(self.slot_name("pipeline"), PIPELINES if self.hardware.has_async_copy else (1,)),
+        )
+
+    def tile(self, columns: Columns, what: str) -> Floats:
+        """Return the factors of a tile slot: [N, parts]."""
+        return columns.tile(self.slot_name(what)).astype(np.float64)
+
+    def warps(self, columns: Columns) -> Floats:
+        """Return the warps of a block: [N]."""
+        return self.tile(columns, "rows")[:, 1] * self.tile(columns, "columns")[:, 1]
+
+    def regions(self, columns: Columns) -> tuple[Floats, Floats]:
+        """Return [N, 2] for each factor: rows and elements of a row of one stage."""
+        rows, cols = self.tile(columns, "rows"), self.tile(columns, "columns")
+        terms = self.tile(columns, "terms")[:, 1] * EDGE
+        high, wide = rows[:, 1] * rows[:, 2] * EDGE, cols[:, 1] * cols[:, 2] * EDGE
+        first = np.stack([high, terms], axis=1)
+        second = np.stack([wide, terms] if self.is_transposed else [terms, wide], axis=1)
+        return first, second
+
+    def pitch(self, factor: int, columns: Columns) -> Floats:
+        """Return the elements from one row of a stage to the next: [N]."""
+        row = self.regions(columns)[factor][:, 1]
+        padding = PADDING_BYTES / self.factors[factor].element_bytes
+        padded = row + (padding - row) % (2.0 * padding)
+        return np.asarray(np.where(columns.choice(self.slot_name("pad")) > 0, padded, row))
+
+    def shared_bytes(self, columns: Columns) -> Floats:
+        """Return the shared memory of a block: all stages in flight and the tile of the result, [N]."""
+        total = np.zeros(columns.size)
+        for position, region in enumerate(self.regions(columns)):
+            total += region[:, 0] * self.pitch(position, columns) * self.factors[position].element_bytes
+        first, second = self.regions(columns)
+        wide = second[:, 0] if self.is_transposed else second[:, 1]
+        result = first[:, 0] * wide * self.result_bytes
+        return np.asarray(total * columns.choice(self.slot_name("pipeline")) + result)
+
+    def registers(self, columns: Columns) -> Floats:
+        """Estimate the registers of a thread: sums and one fragment of each factor a row or column, [N]."""
+        rows, cols = self.tile(columns, "rows")[:, 2], self.tile(columns, "columns")[:, 2]
+        fragment = EDGE * EDGE / _LANES
+        sums = rows * cols * fragment * self.result_bytes / 4.0
+        held = fragment * (rows * self.factors[0].element_bytes + cols * self.factors[1].element_bytes) / 2.0
+        return BASE_REGISTERS + sums + held
+
+    def width(self, factor: int, columns: Columns) -> Floats:
+        """Return the elements of one load of a fetch: [N]."""
+        row = self.regions(columns)[factor][:, 1]
+        found = np.ones(columns.size)
+        for candidate in (2, 4, 8, 16):
+            if candidate <= self.factors[factor].width:
+                found = np.where(row % candidate == 0, float(candidate), found)
+        return found
+
+    def valid(self, columns: Columns) -> Bools:
+        """Mask of the candidates that build and launch: [N]."""
+        threads = self.warps(columns) * self.hardware.warp
+        fits = fits_launch(self.hardware, threads, self.shared_bytes(columns), self.registers(columns))
+        pipeline = columns.choice(self.slot_name("pipeline"))
+        return np.asarray(fits & ((pipeline == 1) | (self.tile(columns, "terms")[:, 0] >= pipeline)))
+
+    def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
+        """Describe the product, the two fetches and the write-back."""
+        rows, cols = self.tile(columns, "rows"), self.tile(columns, "columns")
+        terms = self.tile(columns, "terms")
+        size = columns.size
+        blocks = self.batch * rows[:, 0] * cols[:, 0]
+        threads = self.warps(columns) * _LANES
+        regions = self.regions(columns)
+        shapes = ((self.rows, self.terms), (self.terms, self.columns))
+        fetches = [
+            copy_nest(
+                factor.name,
+                factor.element_bytes,
+                shapes[position] if position == 0 or not self.is_transposed else shapes[1][::-1],
+                regions[position],
+                self.width(position, columns),
+                threads,
+                self.pitch(position, columns),
+                blocks * terms[:, 0],
+                factor.flops,
+            )
+            for position, factor in enumerate(self.factors)
+        ]
+        tile_shape = np.stack([rows[:, 1] * rows[:, 2] * EDGE, cols[:, 1] * cols[:, 2] * EDGE], axis=1)
+        out = copy_nest(
+            f"{self.name}.out",
+            self.result_bytes,
+            (self.rows, self.columns),
+            tile_shape,
+            np.full(size, float(self.out_width)),
+            threads,
+            tile_shape[:, 1],
+            blocks,
+            self.out_flops,
+            "epilogue",
+        )
+        return (self._product(columns, blocks, threads), *fetches, out)
+
+    def _product(self, columns: Columns, blocks: Floats, threads: Floats) -> LoopNest:
+        """Describe the fragments: a body is one lane's share of one product of fragments."""
+        rows, cols = self.tile(columns, "rows"), self.tile(columns, "columns")
+        terms = self.tile(columns, "terms")
+        size = columns.size
+        ones = np.ones(size)
+        extents = np.stack(
+            [
+                blocks,
+                rows[:, 1],
+                cols[:, 1],
+                ones * EDGE,
+                ones * _LANES / EDGE,
+                terms[:, 0],
+                terms[:, 1],
+                rows[:, 2],
+                cols[:, 2],
+            ],
+            axis=1,
+        )
+        serial, thread = int(Binding.SERIAL), int(Binding.THREAD)
+        binding = [int(Binding.BLOCK), thread, thread, thread, thread, serial, serial, serial, serial]
+        kinds = np.zeros(9, dtype=np.int8)
+        kinds[5:7] = int(LoopKind.REDUCTION)
+        unrolled = np.zeros(extents.shape, dtype=bool)
+        unrolled[:, 7:] = True
+        accesses = []
+        for position, factor in enumerate(self.factors):
+            piece = _PIECE_BYTES / factor.element_bytes
+            region = self.regions(columns)[position] / np.array([1.0, piece])
+            own = rows if position == 0 else cols
+            moves = np.zeros((size, 2, 9))
+            # Lanes walk the rows of a fragment, two pieces a row.
+            moves[:, 0, 3], moves[:, 1, 4] = 1.0, 1.0
+            along, across = (1, 7) if position == 0 else (2, 8)
+            straight = position == 0 or self.is_transposed
+            outer, inner = (0, 1) if straight else (1, 0)
+            step = EDGE / (1.0 if straight else piece)
+            moves[:, outer, along] = own[:, 2] * step
+            moves[:, outer, across] = step
+            moves[:, inner, 6] = EDGE / (piece if straight else 1.0)
+            accesses.append(
+                Access(
+                    f"{factor.name}.shared",
+                    _PIECE_BYTES,
+                    False,
+                    False,
+                    region,
+                    moves,
+                    scope=Scope.SHARED,
+                    pitch=self.pitch(position, columns) / piece,
+                )
+            )
+        none = np.zeros(extents.shape, dtype=bool)
+        return LoopNest(
+            stage="compute",
+            extents=extents,
+            kinds=kinds,
+            parallel=none,
+            unrolled=unrolled,
+            vectorised=none,
+            accesses=tuple(accesses),
+            flops=2.0 * EDGE**3 / _LANES,
+            transcendentals=0.0,
+            executions=ones,
+            workers=np.zeros(size),
+            predicated=np.zeros(size),
+            binding=np.array(binding, dtype=np.int8),
+            launch=Launch(
+                blocks=blocks,
+                threads=threads,
+                shared_bytes=self.shared_bytes(columns),
+                registers=self.registers(columns),
+                stages=terms[:, 0],
+                pipeline=columns.choice(self.slot_name("pipeline")).astype(np.float64),
+                tensor_share=ones,
+            ),
+        )
