@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from search_space.tensorize.intrinsic import Intrinsic
+from search_space.tensorize.wmma import ensure_fragment, is_fragment
 from search_space.tensorize.x86 import OPERAND_TYPES, x86_intrinsics
 from search_space.tvm_api import tvm
 
@@ -93,8 +94,13 @@ def ensure_registered(trace: Any) -> None:
     Args:
         trace: The decoded JSON of a trace that is about to be replayed.
     """
-    if any(instruction[0] == "Tensorize" for instruction in trace[0]):
-        _shipped()
+    for instruction in trace[0]:
+        if instruction[0] == "Tensorize":
+            name = str(instruction[2][0])
+            if is_fragment(name):
+                ensure_fragment(name)
+            else:
+                _shipped()
 
 
 @cache

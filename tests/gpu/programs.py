@@ -12,7 +12,8 @@ from search_space.candidate import Context, context_of, materialize, sketch_plan
 from search_space.hardware import resolve_target
 from search_space.kinds import space_of
 from search_space.sketch import Sketch
-from search_space.tvm_api import tvm
+from search_space.tvm_api import te, tvm
+from search_space.workload import Workload, workload_of
 from tuner.workloads import named_workload
 
 SPECS = (
@@ -27,6 +28,42 @@ SPECS = (
     "nrm:1,64,48",
     "tbg:1,32,2,16",
 )
+
+TENSOR_SPECS = (
+    "gmm:1,64,64,128,dtype=float16",
+    "gmm:2,60,72,56,dtype=float16",
+)
+"""Products whose element types tensor cores have; the second one is padded in every direction."""
+
+
+def half_convolution(height: int = 8, channels: int = 16, outputs: int = 32) -> Workload:
+    """A padded 3 x 3 convolution of float16 with float32 sums and a relu."""
+    data = te.placeholder((1, height, height, channels), "float16", "data")
+    weight = te.placeholder((3, 3, channels, outputs), "float16", "weight")
+
+    def padded(n: Any, h: Any, w: Any, c: Any) -> Any:
+        inside = tvm.tirx.all(h >= 1, h <= height, w >= 1, w <= height)
+        return tvm.tirx.if_then_else(inside, data[n, h - 1, w - 1, c], tvm.tirx.const(0, "float16"))
+
+    wide = te.compute((1, height + 2, height + 2, channels), padded, "padded")
+    kh, kw = te.reduce_axis((0, 3), "kh"), te.reduce_axis((0, 3), "kw")
+    ci = te.reduce_axis((0, channels), "ci")
+    sums = te.compute(
+        (1, height, height, outputs),
+        lambda n, h, w, o: te.sum(
+            wide[n, h + kh, w + kw, ci].astype("float32") * weight[kh, kw, ci, o].astype("float32"),
+            axis=[kh, kw, ci],
+        ),
+        "conv",
+    )
+    zero = tvm.tirx.const(0, "float32")
+    relu = te.compute(sums.shape, lambda *i: tvm.tirx.max(sums[i], zero), "relu")
+    return workload_of(te.create_prim_func([data, weight, relu]), "half convolution")
+
+
+def wide_products(sketch: Sketch) -> bool:
+    """Report whether a sketch uses tensor cores."""
+    return "tensor" in sketch.name.split("-")
 
 
 @lru_cache(maxsize=64)

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 
 from cost_models.features import describe
-from search_space.candidate import DEFAULT_PLAN, materialize, sketch_plan, untuned_module
+from search_space.candidate import DEFAULT_PLAN, context_of, materialize, sketch_plan, untuned_module
+from search_space.gpu.tensor.step import TensorStep
+from search_space.hardware import resolve_target
 from search_space.tvm_api import IRModule, structural_equal
-from tests.gpu.programs import SPECS, gpu_context, outputs_of, serial
+from tests.gpu.programs import (
+    SPECS,
+    TENSOR_SPECS,
+    gpu_context,
+    half_convolution,
+    outputs_of,
+    serial,
+    wide_products,
+)
 
 pytestmark = pytest.mark.tvm
 
@@ -27,6 +37,29 @@ def test_sampled_candidates_compute_the_same(spec: str) -> None:
                 assert error <= 2e-5 * scale * sketch.tolerance_scale, (name, row.tolist())
 
 
+@pytest.mark.parametrize("spec", [*TENSOR_SPECS, "half convolution"])
+def test_products_on_tensor_cores_compute_the_same(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What an intrinsic replaces computes the same as the intrinsic: the CPU runs it in its place.
+    monkeypatch.setattr(TensorStep, "_replace", staticmethod(lambda sch, loop, intrinsic: None))
+    target = resolve_target("cuda -arch=sm_80")
+    ctx = context_of(half_convolution(), target) if spec == "half convolution" else gpu_context(spec)
+    wanted = outputs_of(ctx, IRModule({"main": ctx.workload.func.with_attr("global_symbol", "main")}))
+    sketches = [sketch for sketch in ctx.sketches.values() if wide_products(sketch)]
+    assert sketches
+    for sketch in sketches:
+        for row in sketch.sample(np.random.default_rng(7), 3):
+            found = outputs_of(ctx, serial(materialize(ctx, sketch_plan(sketch, row)).module))
+            assert np.allclose(found[0], wanted[0], rtol=1e-3, atol=1e-3), (sketch.name, row.tolist())
+
+
+def test_tensor_cores_are_offered_only_where_types_and_chips_have_them() -> None:
+    def offered(spec: str, arch: str) -> bool:
+        return any(wide_products(s) for s in gpu_context(spec, arch).sketches.values())
+
+    assert offered(TENSOR_SPECS[0], "sm_70")
+    assert not offered("gmm:1,32,48,64", "sm_90")  # float32 stays exact
+
+
 @pytest.mark.parametrize("spec", ["gmm:1,32,48,64", "c2d:1,14,14,16,32,3,1,1", "sfm:16,48"])
 def test_the_untuned_program_runs_in_threads(spec: str) -> None:
     ctx = gpu_context(spec)
@@ -38,7 +71,7 @@ def test_the_untuned_program_runs_in_threads(spec: str) -> None:
         assert np.allclose(left, right, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", [*SPECS, *TENSOR_SPECS])
 def test_nests_describe_the_work_of_every_row_alone(spec: str) -> None:
     ctx = gpu_context(spec)
     rng = np.random.default_rng(1)
@@ -63,7 +96,7 @@ def test_nests_describe_the_work_of_every_row_alone(spec: str) -> None:
         assert np.isclose(own[0], draft[0])
 
 
-@pytest.mark.parametrize("spec", ["gmm:1,32,48,64", "cbr:1,8,8,8,16,3,1,1", "sfm:16,48"])
+@pytest.mark.parametrize("spec", ["gmm:1,32,48,64", "cbr:1,8,8,8,16,3,1,1", "sfm:16,48", TENSOR_SPECS[0]])
 def test_a_trace_rebuilds_the_schedule(spec: str) -> None:
     ctx = gpu_context(spec)
     rng = np.random.default_rng(3)

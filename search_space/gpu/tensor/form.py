@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from search_space.gpu.tensor.intrinsics import EDGE, FragmentTypes
 from search_space.tensorize import Mapping
 from search_space.tensorize.pattern import occurs
+from search_space.tensorize.wmma import EDGE, FragmentTypes
 from search_space.tvm_api import Schedule, tirx
 
 SHARED = "shared.dyn"

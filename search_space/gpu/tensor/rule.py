@@ -9,7 +9,6 @@ from search_space.access import BlockInfo, analyse
 from search_space.generate import SketchState
 from search_space.gpu.elementwise import BindStep
 from search_space.gpu.tensor.form import TensorForm, form_of
-from search_space.gpu.tensor.intrinsics import FRAGMENT_TYPES, product_of
 from search_space.gpu.tensor.step import TensorStep
 from search_space.gpu.tensor.tiling import Factor, TensorTiling
 from search_space.hardware_gpu import GpuHardware
@@ -17,6 +16,7 @@ from search_space.rules.inline import InlineStep, is_injective
 from search_space.steps import Memory, Step
 from search_space.tensorize import matches
 from search_space.tensorize.pattern import pattern_of_block
+from search_space.tensorize.wmma import FRAGMENT_TYPES, ensure_fragment
 from search_space.tvm_api import IRModule, Schedule, ScheduleError
 
 
@@ -40,7 +40,8 @@ def on_tensor_cores(
     reads = [str(region.source.name) for region in block.body.reads]
     makers = _makers(state, block)
     for fragment in fitting:
-        for mapping in matches(product_of(fragment), pattern):
+        product = ensure_fragment(fragment.product(False))
+        for mapping in matches(product, pattern) if product is not None else ():
             form = form_of(
                 mapping, block.name, fragment, reads, makers, consumer.name if consumer is not None else None
             )

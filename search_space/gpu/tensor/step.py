@@ -22,11 +22,11 @@ from typing import Any
 
 from search_space.decisions import Columns, Slot
 from search_space.gpu.tensor.form import TensorForm
-from search_space.gpu.tensor.intrinsics import EDGE, register_fragments
 from search_space.gpu.tensor.tiling import TensorTiling
 from search_space.gpu.tiling import PADDING_BYTES
 from search_space.nest import Bools, LoopNest
 from search_space.steps import Memory, PlainStep
+from search_space.tensorize.wmma import EDGE, ensure_fragment
 from search_space.tvm_api import Schedule
 
 
@@ -52,7 +52,6 @@ class TensorStep(PlainStep):
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Bring the block into its normal form, tile it, put fragments in its place."""
         form, tiling = self.form, self.tiling
-        register_fragments()
         names = form.prepare(sch)
         block = sch.get_sblock(form.block)
         batch = len(form.outer)
@@ -84,8 +83,8 @@ class TensorStep(PlainStep):
         self._share(sch, rv["out"], warps, tiling.out_width)
         self._pipeline(sch, k0, int(columns.choice(tiling.slot_name("pipeline"))[0]))
         start = sch.decompose_reduction(block, k0)
-        sch.tensorize(inner[0], form.types.product(form.is_transposed))
-        sch.tensorize(list(sch.get_loops(start))[-2], form.types.fill)
+        self._replace(sch, inner[0], form.types.product(form.is_transposed))
+        self._replace(sch, list(sch.get_loops(start))[-2], form.types.fill)
         for role, intrinsic in (
             ("a.fragment", form.types.load("a", False)),
             ("b.fragment", form.types.load("b", form.is_transposed)),
@@ -95,7 +94,13 @@ class TensorStep(PlainStep):
             high, high_edge = sch.split(high, [None, EDGE])
             wide, wide_edge = sch.split(wide, [None, EDGE])
             sch.reorder(high, wide, high_edge, wide_edge)
-            sch.tensorize(high_edge, intrinsic)
+            self._replace(sch, high_edge, intrinsic)
+
+    @staticmethod
+    def _replace(sch: Schedule, loop: Any, intrinsic: str) -> None:
+        """Put an intrinsic in the place of a loop nest."""
+        ensure_fragment(intrinsic)
+        sch.tensorize(loop, intrinsic)
 
     def _share(self, sch: Schedule, copy: Any, warps: int, width: int) -> None:
         """Share a copy among all lanes of all warps of a block."""

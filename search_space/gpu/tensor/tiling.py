@@ -17,11 +17,11 @@ import numpy as np
 
 from search_space.decisions import Columns, Slot, choice, tile
 from search_space.gpu.limits import BASE_REGISTERS, fits_launch
-from search_space.gpu.tensor.intrinsics import EDGE
 from search_space.gpu.tile_nest import copy_nest
 from search_space.gpu.tiling import PADDING_BYTES, PIPELINES
 from search_space.hardware_gpu import GpuHardware
 from search_space.nest import Access, Binding, Bools, Floats, Launch, LoopKind, LoopNest, Scope
+from search_space.tensorize.wmma import EDGE
 
 MAX_WARPS = 4
 """Warps along rows, and along columns."""

@@ -126,9 +126,7 @@ def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
 def _fragment(name: str) -> str:
     """Number the fragment of a buffer by its offset: fragments of a register array are in row-major order."""
     pitch = f"{name.lower()}1"
-    return (
-        f"({name}.elem_offset // {pitch} // 16 * ({pitch} // 16) + {name}.elem_offset % {pitch} // 16)"
-    )
+    return f"({name}.elem_offset // {pitch} // 16 * ({pitch} // 16) + {name}.elem_offset % {pitch} // 16)"
 
 
 @dataclass(frozen=True, slots=True)
