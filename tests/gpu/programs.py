@@ -19,7 +19,7 @@ from tuner.workloads import named_workload
 SPECS = (
     "gmm:1,32,48,64",
     "gmm:2,13,17,29",
-    "c2d:1,14,14,16,32,3,1,1",
+    "c2d:1,6,6,8,16,3,1,1",
     "cbr:1,8,8,8,16,3,1,1",
     "grp:1,8,8,16,32,3,1,1",
     "dep:1,14,14,32,3,1,1",
@@ -28,6 +28,9 @@ SPECS = (
     "nrm:1,64,48",
     "tbg:1,32,2,16",
 )
+
+SLOW_SPECS = ("c2d:1,14,14,16,32,3,1,1", "c3d:1,4,8,8,8,16,3,1,1", "cap:1,4,4,8,8,3,1,1,4")
+"""Those with many sketches (Winograd) or much code."""
 
 TENSOR_SPECS = (
     "gmm:1,64,64,128,dtype=float16",

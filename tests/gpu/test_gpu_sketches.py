@@ -11,6 +11,7 @@ from search_space.gpu.tensor.step import TensorStep
 from search_space.hardware import resolve_target
 from search_space.tvm_api import IRModule, structural_equal
 from tests.gpu.programs import (
+    SLOW_SPECS,
     SPECS,
     TENSOR_SPECS,
     gpu_context,
@@ -23,7 +24,7 @@ from tests.gpu.programs import (
 pytestmark = pytest.mark.tvm
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", [*SPECS, *(pytest.param(s, marks=pytest.mark.slow) for s in SLOW_SPECS)])
 def test_sampled_candidates_compute_the_same(spec: str) -> None:
     ctx = gpu_context(spec)
     wanted = outputs_of(ctx, IRModule({"main": ctx.workload.func.with_attr("global_symbol", "main")}))
@@ -60,7 +61,7 @@ def test_tensor_cores_are_offered_only_where_types_and_chips_have_them() -> None
     assert not offered("gmm:1,32,48,64", "sm_90")  # float32 stays exact
 
 
-@pytest.mark.parametrize("spec", ["gmm:1,32,48,64", "c2d:1,14,14,16,32,3,1,1", "sfm:16,48"])
+@pytest.mark.parametrize("spec", ["gmm:1,32,48,64", "c2d:1,6,6,8,16,3,1,1", "sfm:16,48"])
 def test_the_untuned_program_runs_in_threads(spec: str) -> None:
     ctx = gpu_context(spec)
     module = materialize(ctx, DEFAULT_PLAN).module
