@@ -23,6 +23,7 @@ from search_space.hardware_gpu import GpuHardware
 from search_space.rules.inline import covers, is_injective
 from search_space.rules.rows import row_axes
 from search_space.steps import Step
+from search_space.vector_access import carry_run
 
 GpuState = SketchState[GpuHardware]
 
@@ -111,7 +112,8 @@ def _tiled(state: GpuState, block: BlockInfo, consumer: BlockInfo | None) -> Gpu
         maker = _maker(state, block, use.name)
         if maker is not None:
             names.append(maker.name)
-        operands.append(Operand(use, maker))
+        run = 0 if use.affine or block.body is None else carry_run(block.body, use.name)
+        operands.append(Operand(use, maker, run))
     tiling = GpuTiling(block, gpu_axes(block), tuple(operands), consumer is not None, state.hardware)
     if consumer is not None:
         names.append(consumer.name)

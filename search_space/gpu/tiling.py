@@ -51,10 +51,12 @@ class Operand:
     Attributes:
         use: How the block reads it.
         maker: The block that is computed on the fly while it is fetched (padding, patches), or None.
+        run: Where the index divides iterators (a fused sum), how many steps lie between two carries; else 0.
     """
 
     use: BufferUse
     maker: BlockInfo | None
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,8 +149,19 @@ class GpuTiling:
         )
 
     def is_staged(self, operand: Operand, columns: Columns) -> Bools:
-        """Mask of the candidates that stage an operand: [N]."""
-        return np.asarray(columns.choice(self.fetch_name(operand)) > 0)
+        """Mask of the candidates that stage an operand: [N].
+
+        Where the index divides the last iterator (patches of a fused sum), a stage must lie between two
+        carries: TVM cannot bound the box of any other.
+        """
+        chosen = columns.choice(self.fetch_name(operand)) > 0
+        if operand.run:
+            inner = np.ones(columns.size, dtype=np.int64)
+            for i, axis in enumerate(self.axes):
+                if axis.iterator == len(self.block.axes) - 1:
+                    inner = inner * np.prod(columns.tile(self.tile_name(i))[:, 1:], axis=1)
+            chosen &= operand.run % inner == 0
+        return np.asarray(chosen)
 
     def stages_anything(self, columns: Columns) -> Bools:
         """Mask of the candidates that stage some operand: [N]."""
