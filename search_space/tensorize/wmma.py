@@ -166,6 +166,7 @@ class FragmentTypes:
 FRAGMENT_TYPES = (
     FragmentTypes("float16", "float32", 70),
     FragmentTypes("float16", "float16", 70),
+    FragmentTypes("bfloat16", "float32", 80),
     FragmentTypes("int8", "int32", 75),
 )
 """Types that TVM's CUDA code generator has fragments of 16 x 16 x 16 for."""

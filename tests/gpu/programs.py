@@ -13,7 +13,7 @@ from search_space.hardware import resolve_target
 from search_space.kinds import space_of
 from search_space.sketch import Sketch
 from search_space.tvm_api import te, tvm
-from search_space.workload import Workload, workload_of
+from search_space.workload import BufferSpec, Workload, workload_of
 from tuner.workloads import named_workload
 
 SPECS = (
@@ -64,6 +64,23 @@ def half_convolution(height: int = 8, channels: int = 16, outputs: int = 32) -> 
     return workload_of(te.create_prim_func([data, weight, relu]), "half convolution")
 
 
+def byte_product(rows: int = 48, columns: int = 32, terms: int = 64) -> Workload:
+    """A product of int8 matrices, the second one stored with its terms together."""
+    left = te.placeholder((rows, terms), "int8", "left")
+    right = te.placeholder((columns, terms), "int8", "right")
+    k = te.reduce_axis((0, terms), "k")
+    sums = te.compute(
+        (rows, columns),
+        lambda i, j: te.sum(left[i, k].astype("int32") * right[j, k].astype("int32"), axis=k),
+        "product",
+    )
+    return workload_of(te.create_prim_func([left, right, sums]), "byte product")
+
+
+OWN_PROGRAMS = {"half convolution": half_convolution, "byte product": byte_product}
+"""Programs that no named operator stands for."""
+
+
 def wide_products(sketch: Sketch) -> bool:
     """Report whether a sketch uses tensor cores."""
     return "tensor" in sketch.name.split("-")
@@ -71,8 +88,9 @@ def wide_products(sketch: Sketch) -> bool:
 
 @lru_cache(maxsize=64)
 def gpu_context(spec: str, arch: str = "sm_80") -> Context:
-    """Derive the sketches of a named workload for an architecture."""
-    return context_of(named_workload(spec), resolve_target(f"cuda -arch={arch}"))
+    """Derive the sketches of a workload for an architecture."""
+    workload = OWN_PROGRAMS[spec]() if spec in OWN_PROGRAMS else named_workload(spec)
+    return context_of(workload, resolve_target(f"cuda -arch={arch}"))
 
 
 def source_of(ctx: Context, sketch: Sketch, row: np.ndarray) -> str:
@@ -101,10 +119,15 @@ def serial(module: Any) -> Any:
 def outputs_of(ctx: Context, module: Any) -> list[np.ndarray]:
     """Run a CPU module on random inputs and poisoned outputs; return the outputs."""
     rng = np.random.default_rng(0)
-    arrays = [
-        np.full(a.shape, np.nan, a.dtype) if a.is_output else rng.uniform(-1, 1, a.shape).astype(a.dtype)
-        for a in ctx.workload.args
-    ]
+
+    def array(spec: BufferSpec) -> np.ndarray:
+        if not np.issubdtype(np.dtype(spec.dtype), np.floating):
+            return rng.integers(-9, 10, spec.shape).astype(spec.dtype)
+        if spec.is_output:
+            return np.full(spec.shape, np.nan, spec.dtype)
+        return rng.uniform(-1, 1, spec.shape).astype(spec.dtype)
+
+    arrays = [array(a) for a in ctx.workload.args]
     tensors = [tvm.runtime.tensor(array) for array in arrays]
     tvm.compile(module, target="llvm")["main"](*tensors)
     return [t.numpy() for t, a in zip(tensors, ctx.workload.args, strict=True) if a.is_output]

@@ -11,7 +11,7 @@ from search_space.hardware_gpu import GpuHardware
 from search_space.kinds import space_of
 from search_space.sketch import Sketch
 from search_space.tvm_api import tirx, tvm, tvm_ffi, walk_types
-from tests.gpu.programs import TENSOR_SPECS, gpu_context
+from tests.gpu.programs import OWN_PROGRAMS, TENSOR_SPECS, gpu_context
 from tuner.measure.build import TooLarge
 from tuner.measure.cuda.build import ExceedsDevice, build_device
 from tuner.measure.cuda.nvrtc import CompileError
@@ -29,6 +29,8 @@ OPERATORS = (
     "nrm:1,128,128",
     "t2d:1,4,4,64,32,4,2,1",
     TENSOR_SPECS[0],
+    "gmm:1,64,64,128,dtype=bfloat16",
+    *OWN_PROGRAMS,
 )
 ARCHITECTURES = ("sm_80", "sm_90")
 

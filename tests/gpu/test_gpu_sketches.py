@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 
 from cost_models.features import describe
-from search_space.candidate import DEFAULT_PLAN, context_of, materialize, sketch_plan, untuned_module
+from search_space.candidate import DEFAULT_PLAN, materialize, sketch_plan, untuned_module
 from search_space.gpu.tensor.step import TensorStep
-from search_space.hardware import resolve_target
 from search_space.tvm_api import IRModule, structural_equal
 from tests.gpu.programs import (
+    OWN_PROGRAMS,
     SLOW_SPECS,
     SPECS,
     TENSOR_SPECS,
     gpu_context,
-    half_convolution,
     outputs_of,
     serial,
     wide_products,
@@ -38,12 +37,11 @@ def test_sampled_candidates_compute_the_same(spec: str) -> None:
                 assert error <= 2e-5 * scale * sketch.tolerance_scale, (name, row.tolist())
 
 
-@pytest.mark.parametrize("spec", [*TENSOR_SPECS, "half convolution"])
+@pytest.mark.parametrize("spec", [*TENSOR_SPECS, *OWN_PROGRAMS])
 def test_products_on_tensor_cores_compute_the_same(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # What an intrinsic replaces computes the same as the intrinsic: the CPU runs it in its place.
     monkeypatch.setattr(TensorStep, "_replace", staticmethod(lambda sch, loop, intrinsic: None))
-    target = resolve_target("cuda -arch=sm_80")
-    ctx = context_of(half_convolution(), target) if spec == "half convolution" else gpu_context(spec)
+    ctx = gpu_context(spec)
     wanted = outputs_of(ctx, IRModule({"main": ctx.workload.func.with_attr("global_symbol", "main")}))
     sketches = [sketch for sketch in ctx.sketches.values() if wide_products(sketch)]
     assert sketches
