@@ -38,6 +38,7 @@ MAY_IMPORT_TVM = {
     "tuner/measure/",
     "tuner/peak.py",
     "tuner/session.py",
+    "tuner/tensor_place.py",
     "tuner/workloads/",
     "scripts/bench/",
 }
@@ -58,6 +59,7 @@ LAYERS = [
         "tuner.measure",
         "tuner.compilation",
         "tuner.compiled_model",
+        "tuner.tensor_place",
         "tuner.profile",
         "tuner.acceptance.race",
         "tuner.acceptance.contestant",

@@ -208,7 +208,7 @@ def measurer_of(where: str, rules: str = "", racing: bool = True, kind: str = "l
         from tuner.measure.cuda.measurer import DeviceMeasurer, require_device
 
         require_device()
-        return DeviceMeasurer(options)
+        return DeviceMeasurer(options.for_kind(kind))
     if where == "local":
         return LocalMeasurer(options)
     if where.startswith("rpc://"):

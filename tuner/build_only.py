@@ -16,6 +16,7 @@ from search_space.hardware import hardware_of, target_text
 from tuner.errors import JobFailed, UserError
 from tuner.measure.base import MeasureTask, Plan
 from tuner.measure.building import CandidateBuilder
+from tuner.measure.options import MeasureOptions
 from tuner.measure.protocols import Build
 from tuner.models import RunModel
 from tuner.options import TRIALS_PER_TASK, TuneOptions
@@ -137,7 +138,7 @@ def build_only(
     def is_over() -> bool:
         return options.seconds is not None and clock() - began >= options.seconds
 
-    with CandidateBuilder() as builder:
+    with CandidateBuilder(MeasureOptions().for_kind(str(target.kind.name))) as builder:
         for index, task in enumerate(tasks):
             if is_over():
                 break

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.artifact import ALIGNMENT_BYTES, append, read
+from tuner.artifact import append, read
 from tuner.cpu_features import missing_features
 from tuner.errors import JobFailed, UserError
 from tuner.placement import beside_workers
+from tuner.tensor_place import Place, place_of
 from tuner.tensor_spec import TensorSpec
 
 _pool_threads: int | None = None
@@ -135,6 +136,7 @@ class CompiledModel:
         self._executable = executable
         self._weights = tuple(weights)
         self._bound: tuple[Any, ...] = ()
+        self._place: Place | None = None
         self._main: Any = None
 
     @property
@@ -165,16 +167,18 @@ class CompiledModel:
                 element type. Contiguous arrays that start on a cache line are not copied.
 
         Returns:
-            One array per output, without a copy.
+            One array per output, on a CPU without a copy.
 
         Raises:
             UserError: If number, shape or element type do not match.
         """
-        return [np.from_dlpack(tensor) for tensor in self.run_tensors(*arrays)]
+        tensors = self.run_tensors(*arrays)
+        return [self._placed().give(tensor) for tensor in tensors]
 
     def run_tensors(self, *arrays: Any) -> list[Any]:
         """Do what :meth:`run` does but return TVM tensors, which DLPack hands on without a copy."""
-        return _as_list(self._function()(*self._arguments(arrays), *self._bound))
+        function = self._function()
+        return _as_list(function(*self._arguments(arrays), *self._bound))
 
     def benchmark(self, repeats: int = 20, *arrays: Any, warmup: int = 3, seed: int = 0) -> Statistics:
         """Time whole runs.
@@ -198,11 +202,13 @@ class CompiledModel:
         function = self._function()
         for _ in range(warmup):
             function(*arguments, *self._bound)
+            self._placed().wait()
         runs: list[float] = []
         with beside_workers():
             for _ in range(repeats):
                 start = time.perf_counter()
                 function(*arguments, *self._bound)
+                self._placed().wait()
                 runs.append(time.perf_counter() - start)
         middles = np.median(random.choice(runs, (1000, len(runs))), axis=1)
         low, high = np.quantile(middles, (0.025, 0.975))
@@ -259,13 +265,13 @@ class CompiledModel:
     def _function(self) -> Any:
         if self._main is None:
             import tvm_ffi
-            from tvm import cpu, relax
+            from tvm import relax
 
             _fix_threads(self.threads)
-            self._machine = relax.VirtualMachine(self._executable, cpu())
+            self._machine = relax.VirtualMachine(self._executable, self._placed().device)
             self._main = self._machine["main"]
             if self._weights:
-                self._bound = (tvm_ffi.Array([_without_copy(array) for array in self._weights]),)
+                self._bound = (tvm_ffi.Array([self._placed().take(array) for array in self._weights]),)
         return self._main
 
     def _arguments(self, arrays: tuple[Any, ...]) -> list[Any]:
@@ -274,7 +280,13 @@ class CompiledModel:
             raise UserError(
                 f"{self.description.name} takes {len(self.inputs)} inputs ({names}), got {len(arrays)}"
             )
-        return [_to_tensor(value, wanted) for value, wanted in zip(arrays, self.inputs, strict=True)]
+        place = self._placed()
+        return [_to_tensor(value, wanted, place) for value, wanted in zip(arrays, self.inputs, strict=True)]
+
+    def _placed(self) -> Place:
+        if self._place is None:
+            self._place = place_of(self.description.target)
+        return self._place
 
 
 def load(path: str | Path) -> CompiledModel:
@@ -341,29 +353,17 @@ def _fix_threads(threads: int) -> None:
         )
 
 
-def _to_tensor(value: Any, wanted: TensorSpec) -> Any:
-    import tvm_ffi
-
+def _to_tensor(value: Any, wanted: TensorSpec, place: Place) -> Any:
     if isinstance(value, np.ndarray):
         _check(value.shape, str(value.dtype), wanted)
-        return _without_copy(value)
+        return place.take(value)
     if not hasattr(value, "__dlpack__"):
         raise UserError(
             f"input {wanted.name} is a {type(value).__name__}: give a NumPy array or a DLPack tensor"
         )
-    tensor = value if isinstance(value, tvm_ffi.Tensor) else tvm_ffi.from_dlpack(value)
+    tensor = place.adopt(value)
     _check(tuple(int(extent) for extent in tensor.shape), str(tensor.dtype), wanted)
     return tensor
-
-
-def _without_copy(value: NDArray[Any]) -> Any:
-    """Hand an array to TVM; copy it only if kernels could not read it where it is."""
-    import tvm_ffi
-    from tvm import runtime
-
-    if not value.flags.c_contiguous or value.ctypes.data % ALIGNMENT_BYTES or not value.flags.writeable:
-        return runtime.tensor(np.ascontiguousarray(value))
-    return tvm_ffi.from_dlpack(value)
 
 
 def _check(shape: tuple[int, ...], dtype: str, wanted: TensorSpec) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 from device_plans import ENTRY, TARGET, device_task
+from onnx import TensorProto, helper, numpy_helper
 
+import tuner
 from tuner.errors import JobFailed
 from tuner.measure.base import MeasureResult
 from tuner.measure.buffers import INPUT_SETS
@@ -147,6 +152,37 @@ def test_several_tasks_take_turns(measurer: DeviceMeasurer) -> None:
     measurer.open(other)
     assert measurer.measure(other.key, [DEFAULT])[0].failure is None
     assert one(measurer, **DEFAULT).failure is None
+
+
+def test_a_compiled_model_runs_on_the_device_and_says_so(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((16, 24), (24, 8))]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w0"], ["hidden"]),
+        helper.make_node("Relu", ["hidden"], ["active"]),
+        helper.make_node("MatMul", ["active", "w1"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "layers",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (4, 16))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (4, 8))],
+        [numpy_helper.from_array(array, f"w{i}") for i, array in enumerate(weights)],
+    )
+    path = tmp_path / "layers.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    x = rng.standard_normal((4, 16)).astype(np.float32)
+    wanted = np.maximum(x @ weights[0], 0) @ weights[1]
+    # Copies to shared memory are not asynchronous on sm_75: the emulator has no inline PTX.
+    model = tuner.compile(path, "cuda -arch=sm_75")
+    assert {entry.source for entry in model.coverage} == {"predicted"}
+    np.testing.assert_allclose(model.run(x)[0], wanted, rtol=1e-4, atol=1e-4)
+    assert model.benchmark(2).median > 0
+    loaded = tuner.load(model.save(tmp_path / "layers.so"))
+    np.testing.assert_allclose(loaded.run(x)[0], wanted, rtol=1e-4, atol=1e-4)
+    untuned = tuner.compile(path, "cuda -arch=sm_75", predict=False)
+    assert {entry.source for entry in untuned.coverage} == {"default"}
+    np.testing.assert_allclose(untuned.run(x)[0], wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_compiler_that_is_missing_ends_the_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from search_space.kinds import space_of
 from search_space.tvm_api import tirx, tvm
-from tuner.measure.lowering import cpu_pipeline
+from tuner.measure.lowering import cpu_pipeline, gpu_pipeline
 
 PIPELINE = "tirtune"
 """Name under which :func:`register_pipeline` makes the pipeline known to ``tvm.compile``."""
+
+DEVICE_PIPELINE = "tirtune-device"
+"""The same for what runs on a device."""
 
 LLVM_OPTIONS = (
     "-vectorize-slp:bool=0",
@@ -76,6 +80,16 @@ def register_pipeline() -> str:
     return PIPELINE
 
 
+def _compile_for_device(module: Any, target: Any) -> Any:
+    from tuner.measure.cuda.build import HOST, register_compiler
+
+    register_compiler()
+    tvm.tirx.compilation_pipeline.register_tir_pipeline(DEVICE_PIPELINE, gpu_pipeline)
+    whole = target.with_host(tvm.target.Target(HOST))
+    with whole, tvm.transform.PassContext(opt_level=3, config=dict(space_of(str(target.kind.name)).lowering)):
+        return tvm.compile(module, whole, tir_pipeline=DEVICE_PIPELINE)
+
+
 def compile_module(module: Any, target: Any) -> Any:
     """Compile a scheduled module exactly as measured kernels are compiled.
 
@@ -90,6 +104,8 @@ def compile_module(module: Any, target: Any) -> Any:
         TooLarge: If a function is unrolled beyond :data:`STATEMENT_LIMIT`.
     """
     guard_size(module)
+    if target.kind.name != "llvm":
+        return _compile_for_device(module, target)
     return tvm.compile(module, compile_target(target), tir_pipeline=register_pipeline())
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tuner.measure.timing import RacePolicy
+
+DEVICE_BUILD_TIMEOUT_SECONDS = 60.0
+"""Longest build for a device: its compiler takes seconds for an unrolled kernel, and no run waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,12 @@ class MeasureOptions:
     settle_seconds: float = 0.5
     device_timeout_seconds: float = 60.0
     same_cause_limit: int = 4
+
+    def for_kind(self, kind: str) -> MeasureOptions:
+        """Return the options for a kind of target."""
+        if kind == "llvm":
+            return self
+        return replace(self, build_timeout_seconds=DEVICE_BUILD_TIMEOUT_SECONDS)
 
     def __post_init__(self) -> None:
         """Refuse values with which nothing can be measured."""

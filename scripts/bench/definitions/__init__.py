@@ -23,4 +23,7 @@ NETWORKS: Mapping[str, Callable[[int], onnx.ModelProto]] = {
 }
 """Name to a function of the batch size."""
 
-__all__ = ["NETWORKS", "bert", "dcgan", "mobilenet_v2", "resnet", "resnet3d", "tiny", "vit"]
+PARTS: Mapping[str, Callable[[int], onnx.ModelProto]] = {"bert_layer": lambda batch: bert(batch, layers=1)}
+"""The same for parts of networks, which no benchmark runs by default."""
+
+__all__ = ["NETWORKS", "PARTS", "bert", "dcgan", "mobilenet_v2", "resnet", "resnet3d", "tiny", "vit"]

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 import onnx
 
-from scripts.bench.definitions import NETWORKS
+from scripts.bench.definitions import NETWORKS, PARTS
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(NETWORKS)))
+@click.argument("names", nargs=-1, type=click.Choice([*NETWORKS, *PARTS]))
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Folder for the files.")
 @click.option("--batch", default=1, show_default=True, help="Batch size.")
 def main(names: tuple[str, ...], out: Path, batch: int) -> None:
@@ -19,7 +19,7 @@ def main(names: tuple[str, ...], out: Path, batch: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in names or tuple(NETWORKS):
         path = out / (f"{name}.onnx" if batch == 1 else f"{name}_batch{batch}.onnx")
-        onnx.save(NETWORKS[name](batch), str(path))
+        onnx.save({**NETWORKS, **PARTS}[name](batch), str(path))
         click.echo(str(path))
 
 

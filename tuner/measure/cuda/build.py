@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from search_space.hardware import hardware_of
+from search_space.hardware import device_arch, hardware_of
 from search_space.hardware_gpu import GpuHardware
 from search_space.kinds import space_of
 from search_space.tvm_api import save_json, tirx, tvm, tvm_ffi, walk_types
@@ -240,7 +240,11 @@ def arch_of(target: Any) -> str:
 
 
 def _compile_for_tvm(source: str) -> bytes:
-    return compile_cuda(str(source), arch_of(tvm.target.Target.current()))[0]
+    target = tvm.target.Target.current(allow_none=True)
+    arch = device_arch() if target is None else arch_of(target)
+    if arch is None:
+        raise ValueError("no architecture to compile for: neither a target nor a device")
+    return compile_cuda(str(source), arch)[0]
 
 
 def _processor_seconds() -> float:
