@@ -6,12 +6,11 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata
 from typing import Any
 
 from records.apply import DoesNotApply, load_workload, program_lookup
 from records.building import lines_of, program_line, replay_plan, workload_info
-from records.environment import capture_environment, isa_features
+from records.environment import capture_environment, distribution_version, isa_features
 from records.errors import InvalidLine
 from records.ranking import Ranked, TaskKey, group_by_task, rank
 from records.schema import Header, Line, TuningRecord
@@ -130,7 +129,7 @@ class _Run:
                 Header(
                     session=self._session,
                     time_unix=time.time(),
-                    tool=metadata.version("tirtune"),
+                    tool=distribution_version("tirtune"),
                     options={"revalidated": self._view.where},
                     environment=environment,
                     isa_features=isa_features(),

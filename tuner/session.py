@@ -6,13 +6,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
 from records.building import lines_of, program_line, workload_info
-from records.environment import capture_environment, isa_features
+from records.environment import capture_environment, distribution_version, isa_features
 from records.errors import RecordError
 from records.opening import open_store
 from records.plans import plan_key
@@ -285,7 +284,7 @@ class Session:
         header = Header(
             session=self._id,
             time_unix=time.time(),
-            tool=metadata.version("tirtune"),
+            tool=distribution_version("tirtune"),
             options=self._options.to_dict(),
             environment=self._environment,
             isa_features=isa_features(),

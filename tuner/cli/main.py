@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 
 import click
 
+from records.environment import distribution_version
 from records.errors import RecordError
 from tuner.cli.lazy import LazyGroup
 from tuner.cli.output import print_json
@@ -36,7 +36,7 @@ COMMANDS = {
 @click.group(
     "tirtune", cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.version_option(metadata.version("tirtune"), prog_name="tirtune")
+@click.version_option(distribution_version("tirtune"), prog_name="tirtune")
 def cli() -> None:
     """Tune tensor programs, keep the measurements, compile with them.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from search_space.cuda_runtime import RUNTIME, load_cuda_runtime
+from search_space.tvm_api import tvm
 from tuner.errors import JobFailed
 from tuner.measure.base import Baseline, MeasureTask
 from tuner.measure.clock import Clock
@@ -79,4 +80,9 @@ def require_device() -> None:
         raise JobFailed(
             f"{RUNTIME} of CUDA 13 was not found, which TVM needs to run kernels: "
             f"pip install 'tirtune[cuda]'; {remedy}"
+        )
+    if not tvm.cuda(0).exist:
+        raise JobFailed(
+            f"a driver is installed, but no CUDA device answers: does nvidia-smi list one, does the driver "
+            f"support CUDA 13? {remedy[0].upper()}{remedy[1:]}"
         )

@@ -1,0 +1,1 @@
+"""Comparison on a GPU with PyTorch and MetaSchedule; ``scripts/bench/gpu.py`` runs it."""
