@@ -10,7 +10,7 @@ try:
 except ImportError as error:  # a clear remedy in place of a bare module name
     raise ImportError("record databases need SQLAlchemy: pip install 'tirtune[store]'") from error
 
-from records.errors import StoreError
+from records.errors import StoreError, without_password
 
 METADATA = sa.MetaData()
 
@@ -31,6 +31,8 @@ sa.Index("tirtune_lines_by_workload", LINES.c.type, LINES.c.workload)
 
 _BUSY_SECONDS = 60
 
+_KINDS = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
+_FORMS = "PATH.jsonl, sqlite:///PATH, postgresql://USER@HOST/NAME or mysql://USER@HOST/NAME"
 
 _SCHEMA_LOCK = 0x7469727475
 """Advisory lock of a PostgreSQL server that guards the making of the table; any number will do."""
@@ -49,26 +51,31 @@ def open_engine(url: str, *, read_only: bool) -> tuple[sa.Engine, str]:
     Raises:
         StoreError: If the URL is not understood, the driver is missing or the database does not answer.
     """
+    where = without_password(url)
     try:
         parsed = sa.make_url(url)
-        if parsed.drivername in ("postgresql", "postgres"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        where = parsed.render_as_string(hide_password=True)
-        is_sqlite = parsed.get_backend_name() == "sqlite"
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise StoreError(f"cannot open records {where}: it is no URL; use {_FORMS}") from error
+    kind = parsed.get_backend_name()
+    if kind not in _KINDS:
+        raise StoreError(f"cannot open records {where}: unknown kind of database {kind!r}; use {_FORMS}")
+    is_sqlite = kind == "sqlite"
+    if is_sqlite and parsed.database in (None, "", ":memory:"):
+        raise StoreError(f"cannot open records {where}: it names no file; use sqlite:///PATH")
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
         options: dict[str, Any] = (
             {"connect_args": {"timeout": _BUSY_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
         )
         engine = sa.create_engine(parsed, **options)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError) as error:
-        raise StoreError(
-            f"cannot open records {url!r}: {error}; use PATH.jsonl, sqlite:///PATH or postgresql://USER@HOST/NAME"
-        ) from error
+    except sa.exc.NoSuchModuleError as error:
+        raise StoreError(f"cannot open records {where}: unknown driver; use {_FORMS}") from error
     except ImportError as error:
-        raise StoreError(f"cannot open records {url!r}: install the database's driver ({error})") from error
+        raise StoreError(f"cannot open records {where}: install the database's driver ({error})") from error
     if is_sqlite:
-        if read_only and parsed.database and not Path(parsed.database).exists():
-            raise StoreError(f"cannot open records {where}: there is no such file; correct the path")
-        sa.event.listen(engine, "connect", _prepare_sqlite)
+        _check_sqlite_path(where, Path(str(parsed.database)), read_only)
+        sa.event.listen(engine, "connect", _prepare_sqlite if read_only else _prepare_sqlite_to_write)
         sa.event.listen(engine, "begin", _begin_sqlite)
     with Transaction(engine, f"cannot open records {where}", writes=not read_only) as connection:
         if read_only:
@@ -132,10 +139,25 @@ class Transaction:
         return StoreError(f"{self._what}: {text}; check the address, the permissions and the space left")
 
 
+def _check_sqlite_path(where: str, path: Path, read_only: bool) -> None:
+    if path.is_dir():
+        raise StoreError(f"cannot open records {where}: it is a folder; name a file")
+    if read_only and not path.exists():
+        raise StoreError(f"cannot open records {where}: there is no such file; correct the path")
+    if not path.parent.is_dir():
+        raise StoreError(f"cannot open records {where}: the folder {path.parent} does not exist; create it")
+
+
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # transactions are begun below, not by the driver
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+    cursor.close()
+
+
+def _prepare_sqlite_to_write(connection: Any, record: Any) -> None:
+    _prepare_sqlite(connection, record)
+    cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()

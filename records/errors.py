@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -43,3 +44,9 @@ class Problem:
         if not self.where:
             return self.message
         return f"{self.where}:{self.line}: {self.message}" if self.line else f"{self.where}: {self.message}"
+
+
+def without_password(where: str) -> str:
+    """Return an address with its password, if it has one, replaced by stars."""
+    hidden = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", where)
+    return re.sub(r"([?&](?:password|passwd)=)[^&]*", r"\1***", hidden)

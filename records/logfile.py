@@ -18,6 +18,21 @@ LINE_START = b'{"type":"'
 
 _CHUNK_BYTES = 1 << 20
 
+_FOREIGN = "it looks like another tuner's database: bring it in with 'tirtune records import'"
+_COMPRESSED = "it is compressed: unpack it first"
+_HINTS = {
+    b"[": _FOREIGN,
+    b'{"i"': _FOREIGN,
+    b"\x1f\x8b": _COMPRESSED,
+    b"\x28\xb5\x2f\xfd": _COMPRESSED,
+    b"BZh": _COMPRESSED,
+    b"\xfd7zXZ": _COMPRESSED,
+    b"PK\x03\x04": _COMPRESSED,
+    b"SQLite format 3": "it is an SQLite database: name it sqlite:///PATH, or end its name in .db",
+    b"\xff\xfe": "it is text in UTF-16: convert it to UTF-8",
+}
+_HINT = "name a tirtune log or a new file"
+
 
 class LogFile:
     """The bytes of one log: locking, appending with rollback, repairing the tail, reading lines.
@@ -34,16 +49,18 @@ class LogFile:
         self.path = path
         self.read_only = read_only
         flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0)
-        is_new = not path.exists()
         try:
-            self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
+            is_new = not path.exists()
+            # Opening a pipe to read would otherwise wait for its writer.
+            self._descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
             if os.fstat(self._descriptor).st_mode & 0o170000 != 0o100000:
                 os.close(self._descriptor)
                 raise StoreError(f"cannot open log {path}: not a regular file; name a file")
             if is_new and not read_only:
                 _sync_directory(path.parent)
         except OSError as error:
-            raise StoreError(f"cannot open log {path}: {error.strerror}; {_remedy(error)}") from error
+            remedy = "correct the path" if read_only and error.errno == errno.ENOENT else _remedy(error)
+            raise StoreError(f"cannot open log {path}: {error.strerror}; {remedy}") from error
         self._process = os.getpid()
         self._is_open = True
 
@@ -215,8 +232,8 @@ class LogFile:
         return 0
 
     def _check_first_bytes(self, whole: int, size: int) -> None:
-        first = self.read(0, len(LINE_START))
-        if whole == 0 and size > 0 and not LINE_START.startswith(first):
+        first = self.read(0, 40)
+        if whole == 0 and size > 0 and not LINE_START.startswith(first[: len(LINE_START)]):
             raise NotALog(not_a_log(self.path, first))
 
     def _take_back(self, size: int) -> str:
@@ -230,11 +247,7 @@ class LogFile:
 
 def not_a_log(path: Path, first: bytes) -> str:
     """Return the message for a file that holds something else."""
-    hint = (
-        "it looks like another tuner's database: bring it in with 'tirtune records import'"
-        if first.lstrip()[:1] in (b"[",) or first.startswith(b'{"i"')
-        else "name a tirtune log or a new file"
-    )
+    hint = next((text for start, text in _HINTS.items() if first.startswith(start)), _HINT)
     return f"{path} is not a tuning log (it begins with {first[:40]!r}): {hint}; the file is left untouched"
 
 
@@ -255,4 +268,7 @@ def _remedy(error: OSError) -> str:
         errno.EACCES: "check the permissions",
         errno.EROFS: "the file system is read-only: choose another place",
         errno.EISDIR: "name a file",
+        errno.ENOTDIR: "correct the path",
+        errno.ENAMETOOLONG: "choose a shorter name",
+        errno.ELOOP: "correct the link",
     }.get(error.errno or 0, "check the file system")

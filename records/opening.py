@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from records.errors import StoreError
+from records.errors import StoreError, without_password
 from records.jsonl import JsonlStore
 from records.memory import MemoryStore
 from records.store import RecordStore
+
+_SQLITE = "sqlite:///"
+
+
+def names_database(where: str) -> bool:
+    """Return whether a text means a database: a URL, or a path with the ending of one."""
+    return "://" in where or where.endswith((".db", ".sqlite", ".sqlite3"))
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Return whether two texts mean one store, however they spell its path."""
+    if one == other:
+        return True
+    if "://" in one.removeprefix(_SQLITE) or "://" in other.removeprefix(_SQLITE):
+        return False
+    first, second = (Path(text.removeprefix(_SQLITE)) for text in (one, other))
+    return first.resolve() == second.resolve() or (
+        first.exists() and second.exists() and first.samefile(second)
+    )
 
 
 def open_store(where: str | Path, *, read_only: bool = False, create: bool = True) -> RecordStore:
@@ -25,12 +44,14 @@ def open_store(where: str | Path, *, read_only: bool = False, create: bool = Tru
         NewerLog: If a newer program wrote it.
     """
     text = str(where)
+    if not text:
+        raise StoreError("cannot open records '': the name is empty; name a log or a database")
     if text == "memory:":
         return MemoryStore()
-    if "://" in text or text.endswith((".db", ".sqlite", ".sqlite3")):
+    if names_database(text):
         try:
             from records.database import DatabaseStore  # an optional dependency
         except ImportError as error:
-            raise StoreError(f"cannot open records {text}: {error}") from error
+            raise StoreError(f"cannot open records {without_password(text)}: {error}") from error
         return DatabaseStore(text if "://" in text else f"sqlite:///{text}", read_only=read_only)
     return JsonlStore(Path(text), read_only=read_only, create=create and not read_only)

@@ -82,24 +82,30 @@ def stats(view: LogView) -> dict[str, Any]:
     }
 
 
-def find_records(store: RecordStore, wanted: str, limit: int = 10) -> list[dict[str, Any]]:
+def find_records(store: RecordStore, wanted: str, limit: int = 10) -> tuple[int, list[dict[str, Any]]]:
     """Return the full details of records.
 
     Args:
         store: Where to look.
-        wanted: A plan key, the beginning of one, a workload key, a readable name, or ``#N`` for line N.
+        wanted: A plan key, the beginning of one, a workload key, a readable name or a part of it, a
+            session, or ``#N`` for line N.
         limit: How many to return.
 
     Returns:
-        The records as plain values, with plan and trace unpacked, ``number`` and, where they have one,
-        the trace as decoded JSON; a damaged part stands as its message under ``problem``.
+        How many records match, and the first of them as plain values, with plan and trace unpacked,
+        ``number`` and, where they have one, the trace as decoded JSON; a damaged part stands as its message
+        under ``problem``.
     """
     view = store.view()
     if wanted.startswith("#") and wanted[1:].isdigit():
         chosen = [s for s in view.summaries if s.number == int(wanted[1:])]
     else:
         exact = [s for s in view.summaries if wanted in (s.plan_key, s.key, s.name, s.session)]
-        chosen = exact or [s for s in view.summaries if s.plan_key.startswith(wanted)]
+        chosen = (
+            exact
+            or [s for s in view.summaries if s.plan_key.startswith(wanted)]
+            or [s for s in view.summaries if wanted in s.name]
+        )
 
     def program_of(key: str) -> str | None:
         return unpack_text(view.programs[key].program) if key in view.programs else None
@@ -115,7 +121,7 @@ def find_records(store: RecordStore, wanted: str, limit: int = 10) -> list[dict[
         except (InvalidLine, msgspec.MsgspecError, RecursionError) as error:
             row = {"number": summary.number, "plan_key": summary.plan_key, "problem": str(error)}
         details.append(row)
-    return details
+    return len(chosen), details
 
 
 def _task_columns(task: TaskKey, name: str) -> dict[str, Any]:

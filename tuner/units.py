@@ -42,6 +42,11 @@ def bytes_text(value: float) -> str:
     return f"{value:.0f} B"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things: ``1 record``, ``2 records``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _three_digits(value: float) -> str:
     if value == 0:
         return "0"

@@ -165,8 +165,24 @@ def test_export_and_import(tuned, tirtune, tmp_path):
     assert out["format"] == "metaschedule" and out["records"] >= 1
     back = tirtune("records", "import", "database", "-o", "back.jsonl", "--json").json
     assert back["records"] == out["records"]
-    assert tirtune("records", "import", "nowhere", "-o", "b.jsonl").code == 2
-    assert tirtune("records", "import", str(log), "-o", "b.jsonl").code == 2
+    assert back["added"] == out["records"] and back["duplicates"] == 0
+    again = tirtune("records", "import", "database", "-o", "back.jsonl", "--json").json
+    assert again["added"] == 0 and again["duplicates"] == out["records"]
+
+
+def test_import_says_what_it_is_for(tuned, refused, tmp_path):
+    log, _, _ = tuned
+    assert "no such file" in refused("records", "import", "nowhere", "-o", "b.jsonl")
+    assert "tirtune records merge" in refused("records", "import", log, "-o", "sqlite:///b.db")
+    assert "tirtune records merge" in refused("records", "import", "runs.db", "-o", "b.jsonl")
+    (tmp_path / "folder").mkdir()
+    assert "no MetaSchedule database" in refused("records", "import", "folder", "-o", "b.jsonl")
+    assert "name the file" in refused("records", "import", "folder", "-o", "b.jsonl", "--format", "ansor")
+    assert "--threads is for Ansor" in refused("records", "import", "folder", "-o", "b.jsonl", "--threads", 2)
+    (tmp_path / "folder" / "database_tuning_record.json").write_text("")
+    line = refused("records", "import", "folder/database_tuning_record.json", "-o", "b.jsonl")
+    assert "name its folder folder" in line
+    assert not (tmp_path / "b.jsonl").exists() and not (tmp_path / "b.db").exists()
 
 
 def test_doctor(tirtune):

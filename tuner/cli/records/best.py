@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from records.errors import without_password
 from records.reports import best_rows
 from tuner.cli.output import people, print_json, table
 from tuner.cli.parameters import with_debug, with_json
@@ -25,17 +26,27 @@ def best(logs: tuple[str, ...], limit: int, workload: str | None, as_json: bool)
     if limit < 1:
         raise UserError(f"--limit must be at least 1, got {limit}")
     rows: list[dict[str, Any]] = []
+    tasks: set[str] = set()
     with opened(logs) as stores:
         for log, store in zip(logs, stores, strict=True):
             view = store.view()
             tell_problems(view.problems)
-            rows += [{"log": log} | row for row in best_rows(view, limit)]
+            tasks |= {summary.name for summary in view.summaries}
+            rows += [{"log": without_password(log)} | row for row in best_rows(view, limit)]
     if workload is not None:
         rows = [row for row in rows if workload in row["workload"] or workload == row["key"]]
+        if not rows and not any(workload in name for name in tasks):
+            known = ", ".join(sorted(tasks)) or "none"
+            raise UserError(f"--workload {workload!r} is no task of {', '.join(logs)}; tasks: {known}")
     if as_json:
         print_json({"best": rows})
         return
+    if not rows:
+        reason = "nothing that was measured is valid" if tasks else "nothing was measured"
+        click.echo(f"No schedules: {reason} (see tirtune records stats {logs[0]})")
+        return
     columns = [
+        *(["log"] if len(logs) > 1 else []),
         "task",
         ">threads",
         ">untuned",
@@ -48,6 +59,7 @@ def best(logs: tuple[str, ...], limit: int, workload: str | None, as_json: bool)
     ]
     cells = [
         [
+            *([row["log"]] if len(logs) > 1 else []),
             row["workload"],
             str(row["threads"]),
             seconds(row["baseline_seconds"]),

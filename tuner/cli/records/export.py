@@ -7,10 +7,15 @@ from typing import Any
 
 import click
 
+from records.errors import without_password
+from records.opening import names_database
 from tuner.cli.output import only_json, print_json
 from tuner.cli.parameters import with_debug, with_json
 from tuner.cli.records.stores import opened, tell_problems
 from tuner.errors import UserError
+from tuner.units import counted
+
+_TABLES = {".csv": "csv", ".parquet": "parquet"}
 
 
 @click.command("export", short_help="Write records for other programs.")
@@ -35,11 +40,16 @@ def export(log: str, output: str, form: str | None, limit: int | None, as_json: 
     """Write a table of all records (CSV, Parquet), or the valid ones as a MetaSchedule JSON database."""
     if limit is not None and limit < 1:
         raise UserError(f"--limit must be at least 1, got {limit}")
+    if names_database(output):
+        raise UserError(
+            f"--output {without_password(output)} is a store of records: fill it with "
+            f"tirtune records merge {without_password(log)} -o {without_password(output)}"
+        )
     place = Path(output)
-    form = form or {".csv": "csv", ".parquet": "parquet"}.get(place.suffix, "metaschedule")
+    form = form or _form_of(place)
     with only_json(as_json), opened([log]) as (store,):
         tell_problems(store.view().problems)
-        values: dict[str, Any] = {"log": log, "output": output, "format": form}
+        values: dict[str, Any] = {"log": without_password(log), "output": output, "format": form}
         if form == "metaschedule":
             from records.interop.metaschedule_export import export_database
 
@@ -58,4 +68,15 @@ def export(log: str, output: str, form: str | None, limit: int | None, as_json: 
     if as_json:
         print_json(values)
     else:
-        click.echo(f"{output}: {values['records']} records written as {form}")
+        click.echo(f"{output}: {counted(values['records'], 'record')} written as {form}")
+
+
+def _form_of(place: Path) -> str:
+    if place.suffix in _TABLES:
+        return _TABLES[place.suffix]
+    if place.suffix and not place.is_dir():
+        raise UserError(
+            f"--output {place} has the ending {place.suffix!r}: end it in {' or '.join(_TABLES)} for a "
+            "table, or say --format metaschedule for a folder"
+        )
+    return "metaschedule"

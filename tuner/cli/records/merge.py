@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from records.errors import without_password
 from records.merge import merge as merge_stores
 from tuner.cli.output import print_json
 from tuner.cli.parameters import with_debug, with_json
-from tuner.cli.records.stores import opened, tell_problems
-from tuner.errors import UserError
+from tuner.cli.records.stores import opened, refuse_to_overwrite, tell_problems
+from tuner.units import counted
 
 
 @click.command("merge", short_help="Add logs to another log.")
@@ -21,17 +22,14 @@ def merge(logs: tuple[str, ...], output: str, as_json: bool) -> None:
 
     Merging again changes nothing, and the order of the logs does not matter.
     """
-    if output in logs:
-        raise UserError(
-            f"--output {output} is one of the logs to read: name another, or leave it out of them"
-        )
+    refuse_to_overwrite(output, logs)
     with opened(logs) as sources, opened([output], read_only=False) as (store,):
         done = merge_stores(sources, store)
     tell_problems(done.problems)
     if as_json:
         print_json(
             {
-                "output": output,
+                "output": without_password(output),
                 "read": done.read,
                 "added": done.added,
                 "duplicates": done.duplicates,
@@ -42,6 +40,7 @@ def merge(logs: tuple[str, ...], output: str, as_json: bool) -> None:
         )
         return
     click.echo(
-        f"{output}: {done.added} records added of {done.read} read, {done.duplicates} were there, "
-        f"{done.programs} programs, {done.headers} sessions"
+        f"{without_password(output)}: {counted(done.added, 'record')} added of {done.read} read, "
+        f"{done.duplicates} were there, {counted(done.programs, 'program')}, "
+        f"{counted(done.headers, 'session')}"
     )

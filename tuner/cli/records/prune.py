@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from records.errors import without_password
 from records.merge import prune as prune_store
 from tuner.cli.output import print_json
 from tuner.cli.parameters import with_debug, with_json
-from tuner.cli.records.stores import opened, tell_problems
+from tuner.cli.records.stores import opened, refuse_to_overwrite, tell_problems
 from tuner.errors import UserError
+from tuner.units import counted
 
 
 @click.command("prune", short_help="Keep the best schedules of every task.")
@@ -24,13 +26,16 @@ def prune(log: str, output: str, keep: int, as_json: bool) -> None:
     """
     if keep < 1:
         raise UserError(f"--keep must be at least 1, got {keep}")
-    if output == log:
-        raise UserError(f"--output {output} is the log to read: name another; it is never changed in place")
+    refuse_to_overwrite(output, [log])
+    place = without_password(output)
     with opened([log]) as (source,), opened([output], read_only=False) as (store,):
+        if held := len(store.view().summaries):
+            raise UserError(f"--output {place} holds {counted(held, 'record')} already: name a new log")
         done = prune_store(source, store, keep=keep)
     tell_problems(done.problems)
     if as_json:
         problems = [str(problem) for problem in done.problems]
-        print_json({"output": output, "read": done.read, "kept": done.added, "problems": problems})
+        print_json({"output": place, "read": done.read, "kept": done.added, "problems": problems})
         return
-    click.echo(f"{output}: {done.added} records kept of {done.read}, {done.programs} programs")
+    kept, programs = counted(done.added, "record"), counted(done.programs, "program")
+    click.echo(f"{place}: {kept} kept of {done.read}, {programs}")

@@ -23,12 +23,16 @@ from tuner.errors import UserError
 def show(log: str, wanted: str, limit: int, trace: bool, as_json: bool) -> None:
     """Print records in full.
 
-    RECORD is a plan key as `records best` prints it (or its beginning), a workload's name or key,
-    a session, or '#N' for line N.
+    RECORD is a plan key as `records best` prints it (or its beginning), a workload's name (or a part of
+    it) or key, a session, or '#N' for line N.
     """
+    if limit < 1:
+        raise UserError(f"--limit must be at least 1, got {limit}")
+    if not wanted:
+        raise UserError("RECORD is empty: give a plan key, a workload's name, or '#N' for line N")
     with opened([log]) as (store,):
         tell_problems(store.view().problems)
-        found = find_records(store, wanted, limit)
+        matches, found = find_records(store, wanted, limit)
     if not found:
         raise UserError(
             f"{log} holds no record {wanted!r}: give a plan key (tirtune records best {log}), "
@@ -40,7 +44,9 @@ def show(log: str, wanted: str, limit: int, trace: bool, as_json: bool) -> None:
             if row.get("plan", {}).get("kind") == "trace":
                 row["plan"] = {"kind": "trace"}
     if as_json:
-        print_json({"records": found})
+        print_json({"records": found, "matches": matches})
         return
     for row in found:
         click.echo(json.dumps(row, indent=2))
+    if matches > len(found):
+        click.echo(f"{len(found)} of {matches} records shown: see the rest with --limit {matches}", err=True)

@@ -11,7 +11,7 @@ from records.reports import stats as stats_of
 from tuner.cli.output import people, print_json, table
 from tuner.cli.parameters import with_debug, with_json
 from tuner.cli.records.stores import opened, tell_problems
-from tuner.units import seconds, times
+from tuner.units import counted, seconds, times
 
 
 @click.command("stats", short_help="Count records, failures and times.")
@@ -38,13 +38,14 @@ def _print(out: Console, values: dict[str, Any]) -> None:
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(values["kinds"].items()))
     spent = ", ".join(f"{part} {seconds(value)}" for part, value in values["seconds"].items())
     words = [
-        f"{values['where']}: {values['records']} records ({kinds or 'none'})",
-        f"{values['sessions']} sessions",
-        f"{values['programs']} programs",
-        f"{len(values['problems'])} problems",
-        f"spent {spent}",
+        f"{values['where']}: {counted(values['records'], 'record')}" + (f" ({kinds})" if kinds else ""),
+        counted(values["sessions"], "session"),
+        counted(values["programs"], "program"),
+        counted(len(values["problems"]), "problem"),
     ]
-    out.print(", ".join(words), soft_wrap=True)
+    out.print(", ".join(words + ([f"spent {spent}"] if values["records"] else [])), soft_wrap=True)
+    if not values["tasks"]:
+        return
     columns = [
         "task",
         ">threads",

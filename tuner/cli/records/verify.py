@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from records.errors import without_password
 from records.verify import verify as verify_store
 from tuner.cli.output import only_json, people, print_json, table
 from tuner.cli.parameters import checked_threads, with_debug, with_json
-from tuner.cli.records.stores import opened, tell_problems
+from tuner.cli.records.stores import opened, refuse_to_overwrite, tell_problems
 from tuner.errors import UserError
-from tuner.units import seconds, times
+from tuner.units import counted, seconds, times
 
 if TYPE_CHECKING:
     from records.store import RecordStore
@@ -42,14 +43,14 @@ def verify(
         raise UserError(f"--top must be at least 1, got {top}")
     if output is not None and not revalidate:
         raise UserError("--output needs --revalidate: a check alone writes nothing")
-    if output == log:
-        raise UserError(f"--output {output} is the log to read: name another")
+    if output is not None:
+        refuse_to_overwrite(output, [log])
     checked_threads(threads)
     with opened([log]) as (store,):
         found = verify_store(store)
         tell_problems(found.problems)
         values: dict[str, Any] = {
-            "log": log,
+            "log": without_password(log),
             "is_sound": found.is_sound,
             "records": found.records,
             "replayable": found.replayable,
@@ -58,11 +59,14 @@ def verify(
             "problems": [str(problem) for problem in found.problems],
         }
         if not as_json:
-            state = "sound" if found.is_sound else f"{len(found.problems)} problems"
+            state = "sound" if found.is_sound else counted(len(found.problems), "problem")
             click.echo(
-                f"{log}: {state}, {found.records} records "
-                f"({found.replayable} replayable), {found.programs} programs, {found.headers} sessions"
+                f"{values['log']}: {state}, {counted(found.records, 'record')} "
+                f"({found.replayable} replayable), {counted(found.programs, 'program')}, "
+                f"{counted(found.headers, 'session')}"
             )
+            if not found.is_sound:
+                click.echo(f"What is whole goes to a new log with: tirtune records merge {log} -o NEW.jsonl")
         held = found.is_sound
         if revalidate:
             values["revalidated"] = rows = _replayed(store, top, output, threads, as_json)
