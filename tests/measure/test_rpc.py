@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,10 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from matmul_plans import ENTRY, matmul_task
 
+import tuner
+from records.jsonl import JsonlStore
+from tuner import TuneOptions
 from tuner.errors import JobFailed, UserError
 from tuner.measure.options import MeasureOptions
 from tuner.measure.rpc.address import RpcAddress
@@ -20,6 +25,7 @@ from tuner.measure.rpc.measurer import RpcMeasurer
 
 pytestmark = pytest.mark.tvm
 
+ROOT = Path(__file__).parents[2]
 TASK = matmul_task(threads=1)
 GOOD = {"kind": "tiled"}
 OPTIONS = MeasureOptions(entry=ENTRY, build_timeout_seconds=20.0)
@@ -67,7 +73,7 @@ def test_a_batch_survives_the_death_of_a_device(devices: Devices) -> None:
         assert bad.failure is not None and bad.failure.stage == "generate"
         assert slow.failure is not None and slow.failure.stage == "wrong_result"
 
-        comparison = measurer.compare(TASK.key, {"kind": "default"}, GOOD)
+        comparison = measurer.compare(TASK.key, {"kind": "slow", "times": 20}, {"kind": "default"})
         assert comparison.is_second_faster, comparison
 
         assert len(measurer._lanes) == 2
@@ -78,6 +84,48 @@ def test_a_batch_survives_the_death_of_a_device(devices: Devices) -> None:
         assert len(failed) <= 1, [r.failure for r in failed]
         assert all(r.failure.stage in ("crash", "timeout") for r in failed if r.failure)
         assert sum(r.timing is not None for r in results) >= 9
+
+
+def test_a_tuner_runs_on_devices_and_says_so_in_its_records(devices: Devices, tmp_path: Path) -> None:
+    log = tmp_path / "run.jsonl"
+    options = TuneOptions(trials=3, batch=3, threads=1, log=log, measure=devices.address, seed=0)
+    (task,) = tuner.tune("gmm:1,32,32,32", options=options).tasks
+    assert task.trials == 3 and task.failed == 0
+    with JsonlStore(log, read_only=True) as store:
+        summaries = store.view().summaries
+    assert {s.environment.cpu for s in summaries} == {"remote device test"}
+    assert sum(s.kind == "trial" and s.is_valid for s in summaries) == 3
+
+
+@pytest.mark.slow
+def test_a_run_of_the_command_survives_the_death_of_a_device(tmp_path: Path) -> None:
+    devices = Devices(2)
+    log, trials = tmp_path / "run.jsonl", 24
+    words = ["gmm:1,64,64,64", "--measure", devices.address, "--threads", "1", "--trials", str(trials)]
+    words += ["--batch", "8", "--log", str(log), "--seed", "0", "--json"]
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tuner.cli.main", "tune", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        )
+        wait_for(lambda: log.exists() and log.read_bytes().count(b'"kind":"trial"') >= 8)
+        kill(devices.servers[0])
+        out, err = process.communicate(timeout=600)
+    finally:
+        devices.close()
+    assert process.returncode == 0, err
+    (task,) = json.loads(out)["tasks"]
+    assert task["trials"] == trials
+    assert task["failed"] <= 1, "only the trial in flight may be lost"
+    assert task["best_seconds"] <= task["baseline_seconds"]
+    with JsonlStore(log, read_only=True) as store:
+        view = store.view()
+        assert not view.problems
+        failed = [s for s in view.summaries if s.stage is not None]
+    assert sum(s.kind == "trial" for s in view.summaries) == trials
+    assert all(s.stage in ("crash", "timeout") for s in failed)
 
 
 class _kill_when_running:
