@@ -15,12 +15,8 @@ from records.building import lines_of, program_line, workload_info
 from records.environment import capture_environment, distribution_version, isa_features
 from records.errors import RecordError
 from records.opening import open_store
-<<<<<<< HEAD
 from records.plans import plan_key
-from records.schema import Header
-=======
 from records.schema import Environment, Header
->>>>>>> e6dcec7 (Remote devices name themselves in records; tuning over RPC end to end; comparisons that load cannot turn round; spending documented)
 from records.store import Query, RecordStore
 from search_space.candidate import context_of
 from search_space.hardware import device_name, hardware_of, target_text
@@ -29,14 +25,9 @@ from search_space.user_rules import RulesRefused, load_rules
 from search_space.workload import Workload
 from tuner.compilation import Choice
 from tuner.errors import JobFailed, UserError
-<<<<<<< HEAD
 from tuner.events import Listener, RunProgress, ignore
 from tuner.measure.base import Measurer, MeasureResult, MeasureTask, Timing
-=======
-from tuner.events import Listener, RunProgress, TaskProgress, ignore
-from tuner.measure.base import Measurer, MeasureResult, MeasureTask
 from tuner.measure.rpc.address import RpcAddress
->>>>>>> e6dcec7 (Remote devices name themselves in records; tuning over RPC end to end; comparisons that load cannot turn round; spending documented)
 from tuner.models import RunModel
 from tuner.objective import Objective, objective_of
 from tuner.options import TRIALS_PER_TASK, TuneOptions
@@ -99,13 +90,8 @@ class Session:
         if options.trials is None and options.seconds is None:
             self._budget = TRIALS_PER_TASK * len(tasks)
         self._id = uuid.uuid4().hex[:16]
-<<<<<<< HEAD
-        self._environment = capture_environment(
-            self._hardware.cores, llvm=_llvm_version(), gpu=device_name(target)
-        )
-=======
-        self._environment = _environment_of(options.measure, self._hardware.cores)
->>>>>>> e6dcec7 (Remote devices name themselves in records; tuning over RPC end to end; comparisons that load cannot turn round; spending documented)
+        here = capture_environment(self._hardware.cores, llvm=_llvm_version(), gpu=device_name(target))
+        self._environment = _where_it_runs(options.measure, here)
         self._store = self._open_store()
         self._runs = [self._make_run(i, t) for i, t in enumerate(tasks)]
         self._transfer = Transfer(target)
@@ -397,9 +383,8 @@ class Session:
         )
 
 
-def _environment_of(measure: str, threads: int) -> Environment:
-    """Return where candidates run; of a remote device only its key is known."""
-    here = capture_environment(threads, llvm=_llvm_version())
+def _where_it_runs(measure: str, here: Environment) -> Environment:
+    """Return the machine that candidates run on; of a remote device only its key is known."""
     if not measure.startswith("rpc://"):
         return here
     return msgspec.structs.replace(here, cpu=f"remote device {RpcAddress.parse(measure).key}")

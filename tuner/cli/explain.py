@@ -11,7 +11,7 @@ from tuner.cli.output import people, print_json
 from tuner.cli.parameters import with_debug, with_json
 from tuner.cli.records.stores import opened, tell_problems
 from tuner.errors import UserError
-from tuner.units import seconds, times
+from tuner.units import counted, seconds, times
 
 if TYPE_CHECKING:
     from tuner.report.explanation import Explanation
@@ -48,10 +48,10 @@ def _print(out: Console, task: Explanation) -> None:
     def say(text: str, style: str | None = None) -> None:
         out.print(text, style=style, soft_wrap=True)
 
-    say(f"{task.name} ({task.threads} threads)", "bold")
+    say(f"{task.name} ({counted(task.threads, 'thread')})", "bold")
     best = task.best
     if best is None:
-        say(f"  nothing worked in {task.trials} trials")
+        say(f"  nothing worked in {counted(task.trials, 'trial')}")
     else:
         faster = times(task.baseline_seconds / best.seconds) if task.baseline_seconds else "-"
         say(
@@ -63,7 +63,10 @@ def _print(out: Console, task: Explanation) -> None:
             say(f"    {step}")
         if not task.steps:
             say("    the untuned program: nothing that was measured is faster")
-    tried = [f"{name}: {count} trials, best {seconds(time)}" for name, (count, time) in task.sketches.items()]
+    tried = [
+        f"{name}: {counted(count, 'trial')}, best {seconds(time)}"
+        for name, (count, time) in task.sketches.items()
+    ]
     say(f"  sketches: {'; '.join(tried) or 'none'}")
     spent = ", ".join(f"{part} {seconds(value)}" for part, value in task.spent.items())
     say(f"  time of its trials: {spent}")
@@ -74,7 +77,7 @@ def _print(out: Console, task: Explanation) -> None:
             say(f"    {line}")
     failed = sum(task.failures.values())
     stages = ", ".join(f"{stage} {count}" for stage, count in sorted(task.failures.items()))
-    say(f"  failed: {failed} of {task.trials} trials" + (f" ({stages})" if stages else ""))
+    say(f"  failed: {failed} of {counted(task.trials, 'trial')}" + (f" ({stages})" if stages else ""))
     for cause in task.causes[:_CAUSES_SHOWN]:
         say(f"    {cause.count} x {cause.stage}: {cause.message}")
     if len(task.causes) > _CAUSES_SHOWN:

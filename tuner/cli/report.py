@@ -10,6 +10,7 @@ from tuner.cli.output import print_json
 from tuner.cli.parameters import with_debug, with_json
 from tuner.cli.records.stores import opened, tell_problems
 from tuner.errors import UserError
+from tuner.units import counted
 
 PICTURES = (".svg", ".png", ".pdf")
 
@@ -56,4 +57,4 @@ def report(log: str, output: str, as_json: bool) -> None:
     if as_json:
         print_json({"log": log, "output": output, "tasks": len(curves), "trials": trials})
     else:
-        click.echo(f"Wrote {output}: {len(curves)} tasks, {trials} trials")
+        click.echo(f"Wrote {output}: {counted(len(curves), 'task')}, {counted(trials, 'trial')}")

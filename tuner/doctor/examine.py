@@ -12,7 +12,7 @@ from tuner.doctor.check import Check
 from tuner.doctor.installation import compiler_check, installation_checks
 from tuner.doctor.machine import machine_checks
 from tuner.errors import TirtuneError
-from tuner.units import bytes_text, rate
+from tuner.units import bytes_text, counted, rate
 
 
 def examine(target: str | None, threads: int | None, log: str | None, speed: bool) -> Iterator[Check]:
@@ -60,7 +60,7 @@ def log_check(log: str | None) -> Check:
     return Check(
         "log",
         "note" if problems else "ok",
-        f"{log}: {len(view.summaries)} records, {problems} problems",
+        f"{log}: {counted(len(view.summaries), 'record')}, {counted(problems, 'problem')}",
         f"tirtune records verify {log}" if problems else "",
         log,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,22 @@ def draw_task(axis: Any, curve: Curve, against: str) -> None:
             label="failed",
         )
     axis.set_yscale("log")
+    for label in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+        label(_tick_of(axis))
     axis.set_xlim(left=0)
     axis.set_xlabel("trials" if by_trial else "tuning time of the log, s")
     axis.set_ylabel(f"time, {unit}")
+
+
+def _tick_of(axis: Any) -> Callable[[float, int], str]:
+    """Label a logarithmic axis with times as people write them: 50, 100, 200 and no powers of ten."""
+
+    def tick(value: float, _: int) -> str:
+        low, high = axis.get_ylim()
+        leading = round(value / 10 ** math.floor(math.log10(value) + 1e-9))
+        return f"{value:g}" if high < 10 * low or leading in (1, 2, 5) else ""
+
+    return tick
 
 
 def _legend(figure: Any) -> None:

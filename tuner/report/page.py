@@ -13,7 +13,7 @@ from records.store import RecordStore
 from tuner.report.curves import curves_of, tuning_seconds
 from tuner.report.failures import causes_of
 from tuner.report.figures import task_svg
-from tuner.units import per_cent, rate, seconds, times
+from tuner.units import counted, per_cent, rate, seconds, times
 
 _CAUSES_SHOWN = 30
 
@@ -25,7 +25,7 @@ def page_of(store: RecordStore) -> str:
     machines: dict[str, Any] = {}
     for summary in view.summaries:
         there = summary.environment
-        machines.setdefault(f"{there.cpu}, {there.threads} threads, TVM {there.tvm}", there)
+        machines.setdefault(f"{there.cpu}, {counted(there.threads, 'thread')}, TVM {there.tvm}", there)
     templates = Templates(
         loader=PackageLoader("tuner.report", "."),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -39,8 +39,11 @@ def page_of(store: RecordStore) -> str:
         where=view.where,
         made=time.strftime("%Y-%m-%d %H:%M:%S %Z"),
         machines=list(machines),
-        records=len(view.summaries),
-        sessions=len({s.session for s in view.summaries} | {h.session for h in view.headers}),
+        records=counted(len(view.summaries), "record"),
+        sessions=counted(
+            len({s.session for s in view.summaries} | {h.session for h in view.headers}), "session"
+        ),
+        tasks=counted(len(curves), "task"),
         tuning_seconds=tuning_seconds(view),
         curves=[(f"task{i}", curve, Markup(task_svg(curve))) for i, curve in enumerate(curves)],
         stages=stages,
