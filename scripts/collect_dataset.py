@@ -22,7 +22,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from cost_models.features import COLUMNS, FEATURE_VERSION, describe
+from cost_models.describe import describe
+from cost_models.features import COLUMNS, FEATURE_VERSION
 from scripts.bench.problems import SUITES
 from search_space.candidate import Context, context_of
 from search_space.hardware import Hardware, hardware_of, resolve_target, target_text

@@ -2,6 +2,5 @@
 
 from cost_models.features.columns import COLUMNS, FEATURE_VERSION, Column
 from cost_models.features.extract import extract, extract_with_draft
-from cost_models.features.kinds import describe
 
-__all__ = ["COLUMNS", "FEATURE_VERSION", "Column", "describe", "extract", "extract_with_draft"]
+__all__ = ["COLUMNS", "FEATURE_VERSION", "Column", "extract", "extract_with_draft"]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cost_models.features import describe
+from cost_models.describe import describe
 from search_space.candidate import DEFAULT_PLAN, materialize, sketch_plan, untuned_module
 from search_space.gpu.tensor.step import TensorStep
 from search_space.tvm_api import IRModule, structural_equal

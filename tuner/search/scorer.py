@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cost_models.features import describe
+from cost_models.describe import describe
 from cost_models.features.columns import COLUMN_INDEX
 from cost_models.predictor import Prediction
 from search_space.hardware import Machine
