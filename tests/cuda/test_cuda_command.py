@@ -48,6 +48,14 @@ def test_tuning_without_a_driver_says_what_is_missing(refused, without_driver):
     assert "driver" in line and "--build-only" in line
 
 
+def test_the_doctor_names_the_compiler_and_what_is_missing(tirtune, without_driver):
+    done = tirtune("doctor", "--target", "cuda -arch=sm_90", "--json")
+    checks = json.loads(done.out)["checks"]
+    assert done.code == 1
+    assert checks["CUDA compiler"]["state"] == "ok" and checks["machine"]["data"]["capability"] == 90
+    assert checks["device"]["state"] == "bad" and "driver" in checks["device"]["value"]
+
+
 def test_an_architecture_that_does_not_exist_is_bad_usage(refused):
     line = refused("tune", SMALL[0], "--target", "cuda -arch=sm_10", "--build-only")
     assert "sm_10" in line and "sm_80" in line

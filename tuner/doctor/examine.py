@@ -78,7 +78,9 @@ def _target_checks(target: str | None, threads: int | None, speed: bool) -> Iter
     yield Check("target", "ok", target_text(resolved), "", target_text(resolved))
     hardware = hardware_of(resolved)
     if not isinstance(hardware, Hardware):
-        yield Check("machine", "ok", hardware.name, "", hardware.to_dict())
+        from tuner.doctor.gpu import gpu_checks
+
+        yield from gpu_checks(resolved, hardware.to_dict())
         return
     narrow = hardware.vector_bytes < 32
     yield Check(
