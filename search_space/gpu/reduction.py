@@ -37,10 +37,17 @@ OUTPUT_THREADS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossThreadStep(PlainStep):
-    """Share one reduction among threads and blocks."""
+    """Share one reduction among threads and blocks.
+
+    Attributes:
+        block: The reduction.
+        hardware: Limits.
+        consumer: The element-wise block that ends it in the same kernel, or None.
+    """
 
     block: BlockInfo
     hardware: GpuHardware
+    consumer: BlockInfo | None = None
 
     @property
     def _terms(self) -> int:
@@ -107,11 +114,23 @@ class CrossThreadStep(PlainStep):
             part, _ = sch.split(fused, [parts, None])
             partial = sch.rfactor(part, 0)
             self._share(sch, partial, terms, outputs)
-            self._share(sch, block, min(terms, parts), outputs)
+            grid = self._share(sch, block, min(terms, parts), outputs)
         else:
-            self._share(sch, block, terms, outputs)
+            grid = self._share(sch, block, terms, outputs)
+        if self.consumer is not None:
+            self._end(sch, block, grid)
 
-    def _share(self, sch: Schedule, block: Any, terms: int, outputs: int) -> None:
+    def _end(self, sch: Schedule, block: Any, grid: Any) -> None:
+        """Let the threads of the outputs run the consumer."""
+        assert self.consumer is not None
+        consumer = sch.get_sblock(self.consumer.name)
+        sch.set_scope(block, 0, "shared")
+        sch.reverse_compute_at(consumer, grid, preserve_unit_loops=True)
+        own = list(sch.get_loops(consumer))[1:]
+        lanes = sch.fuse(*own) if len(own) > 1 else own[0] if own else sch.add_unit_loop(consumer)
+        sch.bind(lanes, "threadIdx.y" if self._reads_along_terms else "threadIdx.x")
+
+    def _share(self, sch: Schedule, block: Any, terms: int, outputs: int) -> Any:
         loops = list(sch.get_loops(block))
         roles = loop_roles(sch, block, loops)
         inner = [loop for loop, role in zip(loops, roles, strict=True) if role == "reduction"]
@@ -131,6 +150,7 @@ class CrossThreadStep(PlainStep):
         sch.bind(grid, "blockIdx.x")
         sch.bind(own, "threadIdx.y" if along_terms else "threadIdx.x")
         sch.bind(lane, "threadIdx.x" if along_terms else "threadIdx.y")
+        return grid
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe the sum, and the sum over the parts."""

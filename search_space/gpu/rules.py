@@ -67,6 +67,24 @@ def rows(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
     return (state.scheduled((*members, block.name), (step,), "rows"),)
 
 
+def factor_with_consumer(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
+    """Share the reduction that feeds an element-wise block, and end it with that block."""
+    if not is_injective(block):
+        return ()
+    found = [
+        state.blocks[p]
+        for p in block.producers
+        if p in state.pending
+        and state.blocks[p].consumers == (block.name,)
+        and covers(state.blocks[p], block)
+        and factor(state, state.blocks[p])
+    ]
+    if len(found) != 1:
+        return ()
+    step = CrossThreadStep(found[0], state.hardware, block)
+    return (state.scheduled((found[0].name, block.name), (step,), "shared"),)
+
+
 def factor(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
     """Share a reduction among threads and blocks."""
     if not block.is_reduction or len(block.writes) != 1 or block.reduction_size < MIN_TERMS:
@@ -79,7 +97,14 @@ def bind(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
     return (state.scheduled((block.name,), (BindStep(block, state.hardware),)),)
 
 
-GPU_RULES: tuple[Rule[GpuHardware], ...] = (tile_with_consumer, tile, rows, factor, bind)
+GPU_RULES: tuple[Rule[GpuHardware], ...] = (
+    tile_with_consumer,
+    tile,
+    rows,
+    factor_with_consumer,
+    factor,
+    bind,
+)
 
 
 def _fusable_producer(state: GpuState, block: BlockInfo) -> BlockInfo | None:
