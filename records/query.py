@@ -114,7 +114,7 @@ def _obstacle(summary: Summary, target: str, here: Environment) -> str | None:
             return f"device {there.gpu or 'none'}, wanted {here.gpu}"
         return None
     if there.threads != here.threads:
-        return f"{there.threads} threads, wanted {here.threads}"
+        return f"{there.threads} thread{'s' * (there.threads != 1)}, wanted {here.threads}"
     if there.gpu != here.gpu:
         return f"device {there.gpu or 'none'}, wanted {here.gpu or 'none'}"
     if there.isa != here.isa:
@@ -155,7 +155,7 @@ def _reason(of_workload: Sequence[Summary], target: str, here: Environment) -> s
 
 def _listing(counts: Iterable[tuple[str | None, int]]) -> str:
     ordered = sorted(counts, key=lambda item: (-item[1], str(item[0])))
-    shown = "; ".join(f"{count} records: {what}" for what, count in ordered[:4])
+    shown = "; ".join(f"{count} record{'s' * (count != 1)}: {what}" for what, count in ordered[:4])
     return shown + ("; ..." if len(ordered) > 4 else "")
 
 

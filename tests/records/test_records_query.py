@@ -133,10 +133,11 @@ def test_lookup_notes_another_compiler():
             "no record of workload 00000000000000aa among 1 workloads",
         ),
         ({"environment": elsewhere(threads=4)}, "4 threads, wanted 2"),
+        ({"environment": elsewhere(threads=1)}, "1 record: 1 thread, wanted 2"),
         ({"environment": elsewhere(isa="other", cpu="Old CPU")}, r"other instruction-set features \(Old CPU"),
         ({"environment": elsewhere(gpu="H100")}, "device H100, wanted none"),
         ({"target": '{"kind":"cuda"}'}, "target kind cuda, wanted llvm"),
-        ({"seconds": None}, "no valid record .* among 1: 1 records: build"),
+        ({"seconds": None}, "no valid record .* among 1: 1 record: build"),
         ({"verdict": Verdict(ok=False)}, "wrong_result"),
     ],
 )
