@@ -13,6 +13,7 @@ from device_plans import ENTRY, TARGET, device_task
 from onnx import TensorProto, helper, numpy_helper
 
 import tuner
+from search_space.hardware import device_name, resolve_target
 from tuner.errors import JobFailed
 from tuner.measure.base import MeasureResult
 from tuner.measure.buffers import INPUT_SETS
@@ -174,13 +175,15 @@ def test_a_compiled_model_runs_on_the_device_and_says_so(tmp_path: Path) -> None
     x = rng.standard_normal((4, 16)).astype(np.float32)
     wanted = np.maximum(x @ weights[0], 0) @ weights[1]
     # Copies to shared memory are not asynchronous on sm_75: the emulator has no inline PTX.
-    model = tuner.compile(path, "cuda -arch=sm_75")
+    is_emulated = device_name(resolve_target("cuda")) == "Emulated GPU"
+    target = "cuda -arch=sm_75" if is_emulated else "cuda"
+    model = tuner.compile(path, target)
     assert {entry.source for entry in model.coverage} == {"predicted"}
     np.testing.assert_allclose(model.run(x)[0], wanted, rtol=1e-4, atol=1e-4)
     assert model.benchmark(2).median > 0
     loaded = tuner.load(model.save(tmp_path / "layers.so"))
     np.testing.assert_allclose(loaded.run(x)[0], wanted, rtol=1e-4, atol=1e-4)
-    untuned = tuner.compile(path, "cuda -arch=sm_75", predict=False)
+    untuned = tuner.compile(path, target, predict=False)
     assert {entry.source for entry in untuned.coverage} == {"default"}
     np.testing.assert_allclose(untuned.run(x)[0], wanted, rtol=1e-4, atol=1e-4)
 

@@ -15,7 +15,8 @@ from search_space.workload import workload_of
 from tuner.measure.base import MeasureTask
 
 ENTRY = "device_plans:prepare"
-TARGET = "cuda -arch=sm_80"
+TARGET = "cuda"
+"""The device of this machine; sm_80 where there is none, and on the emulated one."""
 
 prepare = matmul_plans.prepare
 
