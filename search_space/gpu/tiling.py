@@ -190,7 +190,13 @@ class GpuTiling:
         """Return [N, D]: the part of an operand that one stage holds."""
         parts = self.parts(columns)
         inner = {i: np.prod(parts[i][:, 1:], axis=1) for i in range(len(self.axes))}
-        return self.region(operand.use, inner, columns.size)
+        found = self.region(operand.use, inner, columns.size)
+        if self.block.conditional:
+            # Where the block guards its reads (inlined padding), TVM bounds a clipped dimension by all of it.
+            for d, (axis, extent) in enumerate(zip(operand.use.single, operand.use.shape, strict=True)):
+                if axis < 0:
+                    found[:, d] = extent
+        return found
 
     def fetch_width(self, operand: Operand, columns: Columns) -> NDArray[np.int64]:
         """Return the elements of one load of the fetch: the largest allowed up to the decision, [N].
