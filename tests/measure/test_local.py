@@ -116,14 +116,15 @@ def test_a_slow_untuned_program_gives_a_lower_bound_and_references() -> None:
 
 
 def test_drift_of_the_machine_marks_results_and_is_taken_out(measurer: LocalMeasurer) -> None:
-    real = measurer.drift._sample
+    real, sleep = measurer.drift._sample, measurer.drift._sleep
     for _ in range(3):
         measurer.drift.look()
     measurer.drift._sample = lambda: [2.0 * seconds for seconds in real()]
+    measurer.drift._sleep = lambda _: None
     try:
         results = [measurer.measure(TASK.key, [GOOD])[0] for _ in range(3)]
     finally:
-        measurer.drift._sample = real
+        measurer.drift._sample, measurer.drift._sleep = real, sleep
     assert results[-1].is_suspect
     assert results[-1].timing is not None and results[-1].seconds is not None
     assert results[-1].seconds == pytest.approx(results[-1].timing.median / results[-1].drift)
@@ -131,17 +132,49 @@ def test_drift_of_the_machine_marks_results_and_is_taken_out(measurer: LocalMeas
 
 
 def test_one_disturbed_look_is_no_drift() -> None:
-    times = iter([1.0, 1.02, 1.01, 5.0, 1.0, 1.3, 1.3, 1.3])
+    times = iter([1.0, 1.02, 1.01, 5.0, 1.0, 1.0, 1.3, 1.3, 1.3])
     meter = DriftMeter(lambda: [next(times)])
     meter.look()
     assert not meter.is_suspect
     meter.look()
     assert not meter.is_suspect
-    for _ in range(4):
-        meter.look()
+    meter.look()
     assert meter.is_suspect
-    assert meter.moved == pytest.approx(1.3)
-    assert meter.factor == 1.25
+    assert meter.factor == meter.moved == pytest.approx(1.3)
+
+
+def test_a_slow_machine_is_waited_for() -> None:
+    slept: list[float] = []
+
+    def sample() -> list[float]:
+        return [2.0 if 0.0 < sum(slept) < 0.35 else 1.0]
+
+    meter = DriftMeter(sample, patience_seconds=5.0, sleep=slept.append)
+    meter.settle()
+    assert not slept
+    slept.append(0.01)
+    meter.settle()
+    assert sum(slept) >= 0.35
+    assert not meter.is_suspect
+
+
+def test_patience_ends_and_comes_back_when_the_machine_is_well() -> None:
+    slept: list[float] = []
+    speeds = [1.0]
+    meter = DriftMeter(lambda: [speeds[-1]], patience_seconds=0.5, sleep=slept.append)
+    meter.settle()
+    speeds.append(3.0)
+    meter.settle()
+    assert sum(slept) == pytest.approx(0.5)
+    assert meter.is_suspect
+    assert meter.factor == 2.5
+    meter.settle()
+    assert sum(slept) == pytest.approx(0.5)
+    speeds.append(1.0)
+    meter.settle()
+    speeds.append(3.0)
+    meter.settle()
+    assert sum(slept) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

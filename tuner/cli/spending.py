@@ -6,7 +6,13 @@ from collections.abc import Mapping
 
 from tuner.units import seconds
 
-_WALL = {"open": "opening tasks", "search": "searching", "build": "building", "run": "running"}
+_WALL = {
+    "open": "opening tasks",
+    "search": "searching",
+    "build": "building",
+    "run": "running",
+    "wait": "watching the machine",
+}
 _PROCESSOR = {"generate": "schedule", "lower": "lower", "llvm": "optimise", "load": "machine code"}
 _QUIET = {"first_run": "first run", "timing": "timing", "check": "check"}
 
@@ -15,7 +21,7 @@ def spending_lines(parts: Mapping[str, float], stages: Mapping[str, float], tria
     """Say where the time of a run and of its mean trial went.
 
     Args:
-        parts: Wall time by part: ``total``, ``open``, ``search``, ``build``, ``run``.
+        parts: Wall time by part: ``total``, ``open``, ``search``, ``build``, ``run``, ``wait``.
         stages: Seconds by stage over all trials.
         trials: Trials that this run measured.
     """

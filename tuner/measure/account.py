@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-PARTS = ("open", "build", "run")
-"""What the tuner waits for while it measures: tasks that open, candidates that build, candidates that run."""
+PARTS = ("open", "build", "run", "wait")
+"""What the tuner waits for while it measures: tasks that open, candidates that build, candidates that run,
+the canary (and a machine that it finds slow)."""
 
 STAGES = ("generate", "lower", "llvm", "load", "first_run", "timing", "check")
 """What a trial consists of; the first four in processor seconds of a child, the others in wall seconds."""

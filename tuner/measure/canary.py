@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from statistics import median
@@ -16,7 +17,9 @@ from tuner.measure.reference import reordered
 MOVED = 0.1
 """A canary that moved by more than this marks what was measured around it."""
 
-_LARGEST_FACTOR = 1.25
+_LARGEST_FACTOR = 2.5
+_SLOW = 1.2
+_PAUSE_SECONDS = 0.1
 _LOOKS = 3
 _LANES = 64
 _STEPS = (96, 2048)
@@ -53,12 +56,24 @@ class DriftMeter:
     another process changes nothing, a machine that clocks down does. It is taken out of results only up to
     a limit, because what disturbs the canary more than that does not disturb every kernel alike.
 
+    A virtual machine can be much slower for a second or so, when both of its processors are put on one core
+    of the host. Then it is better to wait than to measure: see :meth:`settle`.
+
     Args:
         sample: Runs the canary and returns seconds per call of a few repeats.
+        patience_seconds: Longest wait for a machine that is slow; it is given anew once the machine is well.
+        sleep: Waits so many seconds.
     """
 
-    def __init__(self, sample: Callable[[], list[float]]) -> None:
+    def __init__(
+        self,
+        sample: Callable[[], list[float]],
+        patience_seconds: float = 0.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._sample = sample
+        self._patience_seconds = self._left_seconds = patience_seconds
+        self._sleep = sleep
         self._best = float("inf")
         self._looks: deque[float] = deque(maxlen=_LOOKS)
         self.moved = 1.0
@@ -74,9 +89,22 @@ class DriftMeter:
         return self.moved > 1.0 + MOVED
 
     def look(self) -> float:
-        """Run the canary and return the factor."""
-        for _ in range(1 if self._looks else _LOOKS):
-            self._looks.append(min(self._sample()))
+        """Run the canary and return the factor; several times in a row where the machine is or was slow."""
+        latest = min(self._sample())
+        self._looks.append(latest)
+        if len(self._looks) < _LOOKS or self.is_suspect or latest > (1.0 + MOVED) * self._best:
+            self._looks.extend(min(self._sample()) for _ in range(_LOOKS - 1))
         self._best = min(self._best, *self._looks)
         self.moved = median(self._looks) / self._best
         return self.factor
+
+    def settle(self) -> None:
+        """Look, and wait while the machine is slow and there is patience left."""
+        self.look()
+        while self.moved > _SLOW and self._left_seconds > 0:
+            pause = min(_PAUSE_SECONDS, self._left_seconds)
+            self._left_seconds -= pause
+            self._sleep(pause)
+            self.look()
+        if self.moved <= _SLOW:
+            self._left_seconds = self._patience_seconds

@@ -14,6 +14,7 @@ from tuner.measure.timing import Block, Race
 
 _CHECK_SECONDS = 20.0
 _SLACK_SECONDS = 0.5
+_LONG_ROUNDS = 3
 
 
 class Stopped(Exception):
@@ -92,19 +93,24 @@ class ForkRunner:
         limit = self._options.run_timeout_seconds
         collected: list[list[float]] = [[] for _ in builds]
         try:
-            numbers: list[int] = []
+            blocks: list[Block] = []
             for process in processes:
                 race = Race(self._options.race, None)
-                block = race.first(self._time(process, m.First(), limit)[0])
-                if block is not None:
-                    block = race.add(self._block(process, block)) or block
-                numbers.append(1 if block is None else block.number)
+                seconds = self._time(process, m.First(), limit)[0]
+                block = race.first(seconds)
+                if self._options.race.is_long(seconds):
+                    blocks.append(Block(1, 1))
+                    rounds = min(rounds, _LONG_ROUNDS)
+                else:
+                    if block is not None:
+                        block = race.add(self._block(process, block)) or block
+                    # The first repeat wakes the threads and fills the caches again; it does not count.
+                    blocks.append(Block(1 if block is None else block.number, 2))
                 self._supervisor.stop(process, True)
             for _ in range(rounds):
-                for index, process in enumerate(processes):
+                for index, (process, block) in enumerate(zip(processes, blocks, strict=True)):
                     self._supervisor.stop(process, False)
-                    # The first repeat wakes the threads and fills the caches again; it does not count.
-                    collected[index] += self._block(process, Block(numbers[index], 2))[1:]
+                    collected[index] += self._block(process, block)[block.repeats - 1 :]
                     self._supervisor.stop(process, True)
         except Stopped as stop:
             return stop.failure

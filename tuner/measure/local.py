@@ -41,7 +41,7 @@ class LocalMeasurer:
     def __init__(self, options: MeasureOptions | None = None, clock: Clock | None = None) -> None:
         self.options = options or MeasureOptions()
         self.supervisor = Supervisor(clock)
-        self.drift = DriftMeter(self._sample_canary)
+        self.drift = DriftMeter(self._sample_canary, self.options.patience_seconds)
         self.account = TimeAccount()
         self._tasks = TaskTable(self.supervisor, self.options)
         self._builder = ForkBuilder(self.supervisor, self._tasks, self.options)
@@ -264,6 +264,7 @@ class LocalMeasurer:
         collected: list[list[float]] = [[], []]
         began = self.supervisor.time.seconds
         for _ in range(_COMPARE_LOOKS):
+            self._look_at_canary()
             found = self._runner.alternate(builds, _COMPARE_ROUNDS)
             if isinstance(found, Failure):
                 return Comparison(None, None, None, None, None, found)
@@ -281,7 +282,8 @@ class LocalMeasurer:
         period = self.options.canary_seconds
         if period <= 0 or (self._looked_seconds is not None and now - self._looked_seconds < period):
             return
-        self.drift.look()
+        with self.account.part("wait"):
+            self.drift.settle()
         self._looked_seconds = self.supervisor.time.seconds
 
     def _sample_canary(self) -> list[float]:

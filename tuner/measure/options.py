@@ -32,6 +32,7 @@ class MeasureOptions:
         seed: Seed of the inputs.
         race: The rules of the race.
         canary_seconds: Time between two looks at the canary; 0 for none.
+        patience_seconds: Longest wait for a machine that the canary finds slow; then it is used all the same.
         server_restarts: How often the fork server may die in one batch before the job fails.
         settle_seconds: Longest warm-up of a GPU until its clocks hold still; 0 for none.
         device_timeout_seconds: Longest wait until a GPU answers.
@@ -54,7 +55,8 @@ class MeasureOptions:
     reference_budget_seconds: float = 1.5
     seed: int = 0
     race: RacePolicy = field(default_factory=RacePolicy)
-    canary_seconds: float = 0.5
+    canary_seconds: float = 0.2
+    patience_seconds: float = 5.0
     server_restarts: int = 3
     settle_seconds: float = 0.5
     device_timeout_seconds: float = 60.0

@@ -24,6 +24,9 @@ _NARROW_BESIDE = 0.01
 _LONG_WARM_UPS = 5
 """A first run this many times longer than the warm-up is judged like a warm one."""
 
+_LONG_SLOW_RATIO = 1.2
+"""A long first run slower than this times the incumbent ends the trial: little disturbs so long a run."""
+
 
 @dataclass(frozen=True, slots=True)
 class RacePolicy:
@@ -65,6 +68,10 @@ class RacePolicy:
         if min(self.quick_repeats, self.block_repeats, self.least_repeats, self.most_repeats) < 1:
             raise ValueError("race policy: every count of repeats must be at least 1")
 
+    def is_long(self, seconds: float) -> bool:
+        """Report whether a run takes so long that what is cold about a first one hardly shows."""
+        return seconds > _LONG_WARM_UPS * self.warm_up_seconds
+
 
 NO_RACE = RacePolicy(hopeless_ratio=inf, slow_ratio=inf, least_repeats=11, most_repeats=11)
 """No candidate stops early because it is slow: each gets 11 repeats (fewer only where they take long)."""
@@ -105,9 +112,9 @@ class Race:
         """Note the first run and return what to run next, ``None`` to stop."""
         self._first_seconds = seconds
         policy, incumbent = self.policy, self.incumbent_seconds
-        # What is cold about a first run hardly shows in a long one: then the stricter ratio decides.
-        is_long = seconds > _LONG_WARM_UPS * policy.warm_up_seconds
-        ratio = policy.slow_ratio if is_long else policy.hopeless_ratio
+        # What is cold about a first run hardly shows in a long one: then a stricter ratio decides.
+        is_long = policy.is_long(seconds)
+        ratio = _LONG_SLOW_RATIO if is_long else policy.hopeless_ratio
         if incumbent is not None and seconds - policy.warm_up_seconds > ratio * incumbent:
             self.is_quick = True
             return None
