@@ -30,7 +30,7 @@ def test_an_inner_part_interrupts_the_outer_one() -> None:
             clock.now = 9.0
         clock.now = 10.0
     clock.now = 20.0
-    assert account.wall_seconds == {"open": 0.0, "build": 2.0, "run": 3.0}
+    assert account.wall_seconds == {"open": 0.0, "build": 2.0, "run": 3.0, "wait": 0.0}
 
 
 def test_an_error_inside_a_part_ends_it() -> None:
@@ -53,9 +53,12 @@ def test_stages_of_trials_add_up() -> None:
 
 
 def test_lines_give_shares_and_the_mean_trial() -> None:
-    parts = {"total": 10.0, "open": 1.0, "search": 2.0, "build": 4.0, "run": 2.0}
+    parts = {"total": 10.0, "open": 1.0, "search": 2.0, "build": 4.0, "run": 2.0, "wait": 0.5}
     first, second = spending_lines(parts, {"llvm": 4.0, "timing": 0.5}, 20)
-    assert first == "Time: opening tasks 10%, searching 20%, building 40%, running 20%, the rest 10%."
+    assert first == (
+        "Time: opening tasks 10%, searching 20%, building 40%, running 20%, "
+        "watching the machine 5%, the rest 5%."
+    )
     assert "optimise 200 ms" in second and "timing 25.0 ms" in second and "2.0 trials a second" in second
 
 

@@ -20,7 +20,7 @@ from tuner.measure import messages as m
 from tuner.measure.base import Verdict
 from tuner.measure.build import TooLarge, build_timed
 from tuner.measure.check import compare, tolerance
-from tuner.measure.kernels import Kernel, LocalKernel, local_kernel
+from tuner.measure.kernels import Kernel, LocalKernel, local_kernel, place_threads
 from tuner.measure.limits import LOG_BYTES, die_with_parent, limit_this_process
 from tuner.measure.task_state import TaskState
 from tuner.measure.weights import without_packing
@@ -154,6 +154,8 @@ def obey(channel: m.Channel, kernel: Kernel, state: TaskState | None) -> None:
         message = channel.wait()
         try:
             if isinstance(message, m.First):
+                if isinstance(kernel, LocalKernel):
+                    place_threads()
                 channel.send(m.Ran([kernel.first()]))
             elif isinstance(message, m.Repeat):
                 channel.send(m.Ran(kernel.repeat(message)))

@@ -80,8 +80,6 @@ class LocalKernel:
 
     def first(self) -> float:
         """Call once and return the seconds."""
-        _start_workers()
-        leave_bound_cpus()
         self._prepare()
         return self._timed()
 
@@ -126,9 +124,11 @@ class LocalKernel:
         self._flush += np.uint8(1)
 
 
-def _start_workers() -> None:
+def place_threads() -> None:
+    """Start the workers of this process's pool and move the calling thread off their CPUs, for good."""
     threads = tvm.get_global_func("runtime.NumThreads")()
     tvm.get_global_func("runtime.config_threadpool")(_BIG_CORES, threads)
+    leave_bound_cpus()
 
 
 def local_kernel(
