@@ -85,7 +85,6 @@ def interleave(
     outcomes: dict[str, Outcome] = {}
     running: dict[str, Contestant] = {}
     loaded: dict[str, dict[str, Any]] = {}
-    turns: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         expected = Path(scratch) / "reference.npy"
         np.save(expected, reference(problem, problem.arrays()))
@@ -98,37 +97,60 @@ def interleave(
                 except SideFailed as error:
                     reply = {"broken": str(error)}
                 if "variant" in reply:
-                    loaded[entry.label], turns[entry.label] = reply, []
+                    loaded[entry.label] = reply
                 else:
-                    outcomes[entry.label] = Outcome(None, reason=_reason(reply))
+                    outcomes[entry.label] = Outcome(None, reason=reason_of(reply))
                     running.pop(entry.label).close()
             message = {"do": "turn", "seconds": turn_seconds, "warm_seconds": warm_seconds}
-            for turn in range(rounds):
-                # Every side follows every other one equally often.
-                order = list(turns)
-                for label in order[turn % max(1, len(order)) :] + order[: turn % max(1, len(order))]:
-                    try:
-                        turns[label].append(running[label].ask(message)["seconds"])
-                    except (SideFailed, KeyError) as error:
-                        outcomes[label] = Outcome(None, reason=f"died while it was timed: {error}")
-                        turns.pop(label)
-                        running.pop(label).close()
+            turns, died = take_turns(running, message, rounds)
+            outcomes.update(died)
         finally:
             for contestant in running.values():
                 contestant.close()
-    for label, seconds in turns.items():
-        timing = summarise(seconds)
-        reply = loaded[label]
-        outcomes[label] = Outcome(
-            timing.median,
-            timing.low,
-            timing.high,
-            tuple(seconds),
-            reply["variant"],
-            reply["error"],
-            "; ".join(reply["problems"]),
-        )
+    outcomes.update({label: outcome_of(loaded[label], seconds) for label, seconds in turns.items()})
     return {entry.label: outcomes[entry.label] for entry in entries}
+
+
+def take_turns(
+    running: dict[str, Contestant], message: Mapping[str, Any], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, Outcome]]:
+    """Give every side its turn in every round, each after each other one equally often.
+
+    Args:
+        running: Sides by label; those that die are closed and removed.
+        message: What asks for a turn.
+        rounds: Turns of each side.
+
+    Returns:
+        Seconds of every turn of those that lived, and the outcomes of those that died.
+    """
+    turns: dict[str, list[float]] = {label: [] for label in running}
+    died: dict[str, Outcome] = {}
+    for turn in range(rounds):
+        order = list(turns)
+        first = turn % max(1, len(order))
+        for label in order[first:] + order[:first]:
+            try:
+                turns[label].append(running[label].ask(message)["seconds"])
+            except (SideFailed, KeyError) as error:
+                died[label] = Outcome(None, reason=f"died while it was timed: {error}")
+                turns.pop(label)
+                running.pop(label).close()
+    return turns, died
+
+
+def outcome_of(reply: Mapping[str, Any], seconds: Sequence[float]) -> Outcome:
+    """Join what a side said when it was loaded with the times of its turns."""
+    timing = summarise(seconds)
+    return Outcome(
+        timing.median,
+        timing.low,
+        timing.high,
+        tuple(seconds),
+        reply["variant"],
+        reply["error"],
+        "; ".join(reply["problems"]),
+    )
 
 
 def call_overheads(sides: Sequence[str], threads: int) -> dict[str, float | None]:
@@ -152,7 +174,8 @@ def _load(problem: Problem, entry: Entry, expected: str, threads: int) -> dict[s
     }
 
 
-def _reason(reply: Mapping[str, Any]) -> str:
+def reason_of(reply: Mapping[str, Any]) -> str:
+    """Say why a side has nothing to run."""
     for kind in ("absent", "wrong", "broken"):
         if kind in reply:
             return f"{kind}: {reply[kind]}"

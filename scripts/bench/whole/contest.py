@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from scripts.bench.contestant import Contestant, SideFailed
-from scripts.bench.interleave import Entry, Outcome
+from scripts.bench.interleave import Entry, Outcome, outcome_of, reason_of, take_turns
 from scripts.bench.whole.sides import Feeds
-from tuner.measure.timing import summarise
 
 WORKER = "scripts.bench.whole.worker"
 LOAD_SECONDS = 1200.0
@@ -47,7 +46,6 @@ def contest(
     """
     outcomes: dict[str, Outcome] = {}
     loaded: dict[str, dict[str, Any]] = {}
-    turns: dict[str, list[float]] = {}
     layers: dict[str, Any] = {}
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -57,7 +55,7 @@ def contest(
         with Contestant("onnxruntime", threads, worker=WORKER) as first:
             reply = first.ask({"do": "reference", **common}, LOAD_SECONDS)
             if reply:
-                raise SideFailed(f"no reference: {_reason(reply)}")
+                raise SideFailed(f"no reference: {reason_of(reply)}")
         running: dict[str, Contestant] = {}
         messages = {e.label: {**common, "options": {"threads": threads, **e.options}} for e in entries}
         for entry in entries:
@@ -67,44 +65,18 @@ def contest(
             except SideFailed as error:
                 reply = {"broken": str(error)}
             if "variant" in reply:
-                running[entry.label], loaded[entry.label], turns[entry.label] = side, reply, []
+                running[entry.label], loaded[entry.label] = side, reply
             else:
-                outcomes[entry.label] = Outcome(None, reason=_reason(reply))
+                outcomes[entry.label] = Outcome(None, reason=reason_of(reply))
                 side.close()
         message = {"do": "turn", "seconds": turn_seconds, "warm_seconds": warm_seconds}
-        for turn in range(rounds):
-            # Every side follows every other one equally often.
-            order = list(turns)
-            for label in order[turn % max(1, len(order)) :] + order[: turn % max(1, len(order))]:
-                try:
-                    turns[label].append(running[label].ask(message)["seconds"])
-                except (SideFailed, KeyError) as error:
-                    outcomes[label] = Outcome(None, reason=f"died while it was timed: {error}")
-                    turns.pop(label)
-                    running.pop(label).close()
+        turns, died = take_turns(running, message, rounds)
+        outcomes.update(died)
         for label in profiled:
             if label in turns:
                 try:
                     layers[label] = running[label].ask({"do": "profile", **messages[label]}, LOAD_SECONDS)
                 except SideFailed as error:
                     layers[label] = {"broken": str(error)}
-    for label, seconds in turns.items():
-        timing = summarise(seconds)
-        reply = loaded[label]
-        outcomes[label] = Outcome(
-            timing.median,
-            timing.low,
-            timing.high,
-            tuple(seconds),
-            reply["variant"],
-            reply["error"],
-            "; ".join(reply["problems"]),
-        )
+    outcomes.update({label: outcome_of(loaded[label], seconds) for label, seconds in turns.items()})
     return {entry.label: outcomes[entry.label] for entry in entries}, layers
-
-
-def _reason(reply: Mapping[str, Any]) -> str:
-    for kind in ("absent", "wrong", "broken"):
-        if kind in reply:
-            return f"{kind}: {reply[kind]}"
-    return f"unknown answer {reply}"
