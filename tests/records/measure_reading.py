@@ -1,4 +1,7 @@
-"""How fast 100,000 records open and answer: ``python tests/records/measure_reading.py [records]``."""
+"""How fast 100,000 records open and answer, and what an append costs before and after them.
+
+``python tests/records/measure_reading.py [records]``
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
@@ -35,11 +39,25 @@ def write(path: Path, count: int) -> None:
             store.append(batch)
 
 
+def append_seconds(path: Path, batches: int = 50) -> float:
+    """Append batches of 16 records to a log that is open, and return the median seconds of one."""
+    spent = []
+    with JsonlStore(path) as store:
+        store.view()
+        for number in range(batches):
+            batch = [samples.record(10**6 + 16 * number + i, 1e-3) for i in range(16)]
+            began = time.perf_counter()
+            store.append(batch)
+            spent.append(time.perf_counter() - began)
+    return median(spent)
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "log.jsonl"
+        path, small = Path(folder) / "log.jsonl", Path(folder) / "small.jsonl"
         write(path, count)
+        write(small, 100)
         wall, cpu = time.monotonic(), time.process_time()
         with JsonlStore(path, read_only=True) as store:
             best = best_per_task(store.view().summaries)
@@ -49,6 +67,8 @@ def main() -> None:
             f"{count} records, {path.stat().st_size / 1e6:.0f} MB, {len(best)} tasks: "
             f"{wall:.2f} s ({cpu:.2f} s of CPU), peak memory {peak:.0f} MiB"
         )
+        before, after = append_seconds(small), append_seconds(path)
+        print(f"appending 16 records: {before * 1e3:.2f} ms behind 100, {after * 1e3:.2f} ms behind {count}")
 
 
 if __name__ == "__main__":
