@@ -41,6 +41,8 @@ OPERATORS = (
     *("gmm", "c2d", "dep", "cbr", "c1d", "sfm", "t2d", "grp", "tbg", "dil", "mm", "nrm", "c3d", "cap"),
     "layernorm",
 )
+STEM_EXTENTS = (64, 80, 96, 112, 128, 160, 192)
+"""Extents of first layers: few input channels, many positions."""
 MAX_FLOPS = 1.2e9
 BATCH = 16
 
@@ -55,6 +57,14 @@ def draw(operator: str, rng: np.random.Generator) -> str:
     stride = pick((1, 1, 2))
     pad = kernel // 2
     size, ci, co = pick(EXTENTS), pick(CHANNELS), pick(CHANNELS)
+    if operator in ("c2d", "cbr", "dil", "c3d") and rng.random() < 0.2:
+        size, ci, co, kernel = pick(STEM_EXTENTS), pick((1, 3, 4)), pick((16, 24, 32, 48, 64, 96)), pick((3, 5, 7))
+        pad = kernel // 2
+        if operator == "c3d":
+            return f"c3d:1,{pick((4, 6, 8))},{size // 2},{size // 2},{ci},{co},{kernel},{stride},{pad}"
+        if operator == "dil":
+            return f"dil:1,{size},{size},{ci},{co},{kernel},{stride},{pad}"
+        return f"{operator}:1,{size},{size},{ci},{co},{kernel},{stride},{pad}"
     if operator == "gmm":
         return f"gmm:{pick((1, 1, 1, 4))},{pick(MATRIX)},{pick(MATRIX)},{pick(MATRIX)}"
     if operator == "mm":
