@@ -58,8 +58,8 @@ def draw(operator: str, rng: np.random.Generator) -> str:
     pad = kernel // 2
     size, ci, co = pick(EXTENTS), pick(CHANNELS), pick(CHANNELS)
     if operator in ("c2d", "cbr", "dil", "c3d") and rng.random() < 0.2:
-        size, ci, co, kernel = pick(STEM_EXTENTS), pick((1, 3, 4)), pick((16, 24, 32, 48, 64, 96)), pick((3, 5, 7))
-        pad = kernel // 2
+        size, kernel, ci = pick(STEM_EXTENTS), pick((3, 5, 7)), pick((1, 3, 4))
+        pad, co = kernel // 2, pick((16, 24, 32, 48, 64, 96))
         if operator == "c3d":
             return f"c3d:1,{pick((4, 6, 8))},{size // 2},{size // 2},{ci},{co},{kernel},{stride},{pad}"
         if operator == "dil":
