@@ -12,8 +12,9 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
+
+from tuner.closing import Closing
 
 ROOT = Path(__file__).resolve().parents[2]
 """The repository."""
@@ -25,7 +26,7 @@ class SideFailed(Exception):
     """A side's process died or did not answer."""
 
 
-class Contestant:
+class Contestant(Closing):
     """One side with its process.
 
     A stopped process takes no processor time, whatever its thread pools do between calls: no library
@@ -84,19 +85,6 @@ class Contestant:
             if stream is not None:
                 with suppress(BrokenPipeError):  # what was still to be written has no reader any more
                     stream.close()
-
-    def __enter__(self) -> Self:
-        """Return the contestant."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the process."""
-        self.close()
 
     def _line(self, timeout_seconds: float) -> bytes:
         assert self._process.stdout is not None

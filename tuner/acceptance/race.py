@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from tuner.closing import Closing
 from tuner.errors import JobFailed
 from tuner.measure.base import Timing
 from tuner.measure.timing import summarise
@@ -42,7 +42,7 @@ class Lap:
         return summarise([mine / theirs for mine, theirs in pairs])
 
 
-class Version:
+class Version(Closing):
     """A compiled version in a process of its own.
 
     Args:
@@ -75,19 +75,6 @@ class Version:
         """End the process."""
         self._process.kill()
         self._process.communicate()
-
-    def __enter__(self) -> Self:
-        """Return the version."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the process."""
-        self.close()
 
     def _ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None and self._process.stdout is not None

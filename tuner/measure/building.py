@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
 
+from tuner.closing import Closing
 from tuner.measure.base import MeasureTask, Plan
 from tuner.measure.fork_builder import ForkBuilder
 from tuner.measure.options import MeasureOptions
@@ -15,7 +14,7 @@ from tuner.measure.supervisor import Supervisor
 from tuner.measure.tasks import TaskTable
 
 
-class CandidateBuilder:
+class CandidateBuilder(Closing):
     """Builds plans in forked children, in parallel, as the measurer does, and keeps what the compiler said.
 
     Args:
@@ -69,16 +68,3 @@ class CandidateBuilder:
         """End every process."""
         self._tasks.close()
         self._supervisor.close()
-
-    def __enter__(self) -> Self:
-        """Return the builder."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the builder."""
-        self.close()

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from types import TracebackType
 from typing import Self
 
+from tuner.closing import Closing
 from tuner.errors import JobFailed
 from tuner.measure import messages as m
 from tuner.measure.account import TimeAccount
@@ -30,7 +30,7 @@ _COMPARE_ROUNDS = 7
 _COMPARE_LOOKS = 4
 
 
-class LocalMeasurer:
+class LocalMeasurer(Closing):
     """Measures on this machine, one forked child per candidate.
 
     Args:
@@ -160,15 +160,6 @@ class LocalMeasurer:
         """Start the fork server, which loads the compiler while the caller goes on."""
         self.supervisor.root()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the measurer."""
-        self.close()
 
     def _run_ready(
         self,

@@ -7,9 +7,8 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
+from tuner.closing import Closing
 from tuner.errors import JobFailed
 from tuner.measure.account import TimeAccount
 from tuner.measure.base import Baseline, Comparison, Failure, MeasureResult, MeasureTask, Plan
@@ -23,7 +22,7 @@ from tuner.measure.timing import summarise
 _COMPARE_ROUNDS = 15
 
 
-class RpcMeasurer:
+class RpcMeasurer(Closing):
     """Builds here and runs on remote devices, as many at once as there are devices.
 
     A device that dies costs the trial that it ran; the others go on, and the tracker gives out what is
@@ -135,19 +134,6 @@ class RpcMeasurer:
         self._lanes = []
         self._tasks.clear()
         self._baselines.clear()
-
-    def __enter__(self) -> Self:
-        """Return the measurer."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the measurer."""
-        self.close()
 
     def _book(self, seconds: float, results: Sequence[MeasureResult]) -> None:
         """Divide the time of a batch as its trials divide theirs: here building and running overlap."""
