@@ -248,7 +248,7 @@ class LogFile:
 def not_a_log(path: Path, first: bytes) -> str:
     """Return the message for a file that holds something else."""
     hint = next((text for start, text in _HINTS.items() if first.startswith(start)), _HINT)
-    return f"{path} is not a tuning log (it begins with {first[:40]!r}): {hint}; the file is left untouched"
+    return f"{path} is not a tuning log (it begins with {first[:16]!r}): {hint}; the file is left untouched"
 
 
 def _sync_directory(directory: Path) -> None:

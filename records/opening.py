@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from records.errors import StoreError, without_password
@@ -55,3 +57,27 @@ def open_store(where: str | Path, *, read_only: bool = False, create: bool = Tru
             raise StoreError(f"cannot open records {without_password(text)}: {error}") from error
         return DatabaseStore(text if "://" in text else f"sqlite:///{text}", read_only=read_only)
     return JsonlStore(Path(text), read_only=read_only, create=create and not read_only)
+
+
+@contextmanager
+def opened(places: Sequence[str], *, read_only: bool = True) -> Iterator[list[RecordStore]]:
+    """Open stores and close them at the end.
+
+    Args:
+        places: Paths or URLs.
+        read_only: Whether they must exist and are never changed, not even to repair a torn tail.
+
+    Raises:
+        StoreError: If one cannot be opened, or would not outlive the caller.
+        NotALog: If one holds something else.
+        NewerLog: If a newer program wrote it.
+    """
+    with ExitStack() as stack:
+        stores: list[RecordStore] = []
+        for place in places:
+            if place == "memory:":
+                raise StoreError("memory: holds nothing and keeps nothing: name a log or a database")
+            store = open_store(place, read_only=read_only, create=not read_only)
+            stack.callback(store.close)
+            stores.append(store)
+        yield stores

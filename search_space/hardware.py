@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -122,11 +123,14 @@ def resolve_target(text: str | None = None, threads: int | None = None) -> Any:
                 f"unknown target {text!r}: use native, 'llvm -mcpu=NAME', a TVM target tag or JSON"
             ) from error
     if spec.get("kind") == "llvm":
-        spec.setdefault("mcpu", host_cpu())
+        if "mtriple" not in spec:
+            spec.setdefault("mcpu", host_cpu())
         spec["num-cores"] = threads
     if spec.get("kind") == "cuda":
         spec = cuda_spec(spec, device_arch())
     try:
+        if spec.get("kind") == "llvm":
+            _check_cpu(spec)
         return tvm.target.Target(spec)
     except Exception as error:
         raise ValueError(
@@ -229,6 +233,18 @@ def _caches() -> tuple[int, int, int, int]:
         if line_file.exists():
             line = int(line_file.read_text())
     return sizes[1], sizes[2], sizes[3], line
+
+
+def _check_cpu(spec: Mapping[str, Any]) -> None:
+    """Refuse a CPU that LLVM does not know: it would print a line and take a generic one instead."""
+    cpu = spec.get("mcpu")
+    machine = {name: spec[name] for name in ("kind", "mtriple") if name in spec}
+    if cpu is None:
+        return
+    known = sorted(map(str, tvm.target.codegen.llvm_get_cpu_archlist(tvm.target.Target(machine))))
+    if cpu not in known:
+        near = get_close_matches(str(cpu), known, 3, 0.5)
+        raise ValueError(f"LLVM knows no CPU {cpu!r}, but {', '.join(near or known)}")
 
 
 def _from_options(text: str) -> dict[str, Any]:

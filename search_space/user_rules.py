@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -13,6 +11,7 @@ from typing import Any
 from search_space.access import BlockInfo
 from search_space.generate import Rule, SketchState
 from search_space.tensorize import Intrinsic, add_intrinsic
+from search_space.user_files import FileRefused, described, run_file
 
 MARK = "user."
 """Beginning of the word that a user's rule leaves in the names of its sketches."""
@@ -42,7 +41,10 @@ def load_rules(place: str) -> tuple[Rule[Any], ...]:
     path = Path(path_text)
     if not path_text.endswith(".py") or not path.is_file() or not name:
         raise RulesRefused(f"cannot read rules {place!r}: write FILE.py:NAME of a file that exists")
-    value = getattr(_module(path), name, None)
+    try:
+        value = getattr(run_file(path), name, None)
+    except FileRefused as error:
+        raise RulesRefused(str(error)) from error
     values = tuple(value) if isinstance(value, Sequence) else (value,)
     rules = [v for v in values if not isinstance(v, Intrinsic)]
     if value is None or not values or not all(callable(rule) for rule in rules):
@@ -54,27 +56,13 @@ def load_rules(place: str) -> tuple[Rule[Any], ...]:
             try:
                 add_intrinsic(intrinsic)
             except ValueError as error:
-                raise RulesRefused(f"{path_text}: {_line(error)}") from error
+                raise RulesRefused(f"{path_text}: {error}") from error
     return tuple(_marked(rule, path_text) for rule in rules)
 
 
 def is_users(sketch: str) -> bool:
     """Report whether a sketch's name says that a user's rule took part."""
     return MARK in sketch
-
-
-def _module(path: Path) -> Any:
-    name = f"tirtune_rules_{path.stem}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    if specification is None or specification.loader is None:
-        raise RulesRefused(f"cannot read rules {str(path)!r}: not a Python file")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module  # dataclasses look their own module up
-    try:
-        specification.loader.exec_module(module)
-    except Exception as error:
-        raise RulesRefused(f"{path}: importing it raised {type(error).__name__}: {_line(error)}") from error
-    return module
 
 
 def _marked(rule: Callable[..., Any], path: str) -> Rule[Any]:
@@ -86,11 +74,7 @@ def _marked(rule: Callable[..., Any], path: str) -> Rule[Any]:
             return tuple(replace(new, label=(*new.label, f"{MARK}{name}")) for new in derived)
         except Exception as error:
             raise RulesRefused(
-                f"{path}: rule {name} raised {type(error).__name__} on block {block.name}: {_line(error)}"
+                f"{path}: rule {name}, at block {block.name}, raised {described(error)}"
             ) from error
 
     return marked
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1] if str(error).strip() else "no message"

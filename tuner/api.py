@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from records.store import RecordStore
 from search_space.hardware import resolve_target
+from search_space.kinds import space_of
 from search_space.tvm_api import IRModule, PrimFunc
 from search_space.workload import workload_of
 from tuner.acceptance.after_run import AfterRun
@@ -25,7 +26,7 @@ from tuner.measure.local import LocalMeasurer
 from tuner.measure.options import MeasureOptions
 from tuner.measure.timing import NO_RACE, RacePolicy
 from tuner.objective import Objective, objective_of
-from tuner.options import TuneOptions
+from tuner.options import TuneOptions, checked_threads
 from tuner.result import TuneResult
 from tuner.session import Session
 from tuner.tasks import Task, merge
@@ -106,22 +107,30 @@ def compile(
     """
     resolved = target_of(target, threads)
     program = program_of(workload, input_shapes)
+    _refuse_unknown_inputs(input_shapes, [program])
     if records is not None and not isinstance(records, (str, Path, TuneResult, Sequence)):
         return compile_model(program, resolved, Chooser(resolved, [records], predict))
-    stores = open_records(_places(records))
-    try:
+    with open_records(_places(records)) as stores:
         return compile_model(program, resolved, Chooser(resolved, stores, predict))
-    finally:
-        for store in stores:
-            store.close()
 
 
 def target_of(text: str | None, threads: int | None) -> Any:
-    """Resolve a target text; an unknown one is a :class:`tuner.errors.UserError`."""
+    """Resolve a target text.
+
+    Args:
+        text: As for :func:`search_space.hardware.resolve_target`.
+        threads: Threads that kernels use; every CPU of this process when absent.
+
+    Raises:
+        UserError: If the target or the thread count is impossible, or nothing can be tuned for the target.
+    """
+    checked_threads(threads)
     try:
-        return resolve_target(text, threads)
+        resolved = resolve_target(text, threads)
+        space_of(str(resolved.kind.name))
     except ValueError as error:
         raise UserError(str(error)) from error
+    return resolved
 
 
 def program_of(workload: Workloads, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Program:
@@ -153,11 +162,20 @@ def cuts_of_all(
 ) -> list[LoweredModel | Operators | Task]:
     """Read several workloads and cut the models among them into functions."""
     several = workloads if isinstance(workloads, (list, tuple)) else [workloads]
-    found: list[LoweredModel | Operators | Task] = []
-    for workload in several:
-        program = workload if isinstance(workload, Task) else program_of(workload, input_shapes)
-        found.append(lower(program) if isinstance(program, Model) else program)
-    return found
+    programs = [w if isinstance(w, Task) else program_of(w, input_shapes) for w in several]
+    _refuse_unknown_inputs(input_shapes, programs)
+    return [lower(program) if isinstance(program, Model) else program for program in programs]
+
+
+def _refuse_unknown_inputs(
+    shapes: Mapping[str, Sequence[int]] | None, programs: Sequence[Program | Task]
+) -> None:
+    """Refuse a shape for an input that no workload leaves open."""
+    known = [name for program in programs if isinstance(program, Model) for name in program.shapeable]
+    for name in shapes or {}:
+        if name not in known:
+            remedy = f"inputs are {', '.join(known)}" if known else "only ONNX models leave shapes open"
+            raise UserError(f"--input-shape {name}=...: no workload has an input of that name; {remedy}")
 
 
 def _tasks(cuts: Sequence[LoweredModel | Operators | Task]) -> list[Task]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from records.apply import DoesNotApply, apply_record, program_lookup
 from records.environment import capture_environment
 from records.errors import RecordError
-from records.opening import open_store
+from records.opening import opened
 from records.query import lookup
 from records.store import LogView, Query, RecordStore
 from search_space.candidate import context_of, materialize, sketch_plan
@@ -118,24 +119,18 @@ class Chooser:
         return Choice(None, "default", "; ".join([reason, *refused]))
 
 
-def open_records(places: Sequence[str]) -> list[RecordStore]:
-    """Open stores for look-up.
+@contextmanager
+def open_records(places: Sequence[str]) -> Iterator[list[RecordStore]]:
+    """Open stores for look-up and close them at the end.
 
     Args:
         places: Paths or URLs.
 
-    Returns:
-        The stores, to be closed by the caller.
-
     Raises:
-        UserError: If one cannot be opened or holds something else.
+        UserError: If one cannot be opened or read, or holds something else.
     """
-    stores: list[RecordStore] = []
     try:
-        for place in places:
-            stores.append(open_store(place, read_only=True, create=False))
+        with opened(places) as stores:
+            yield stores
     except RecordError as error:
-        for store in stores:
-            store.close()
         raise UserError(str(error)) from error
-    return stores

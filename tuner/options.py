@@ -20,6 +20,19 @@ ABLATIONS = {
 }
 """Parts of the tuner that can be switched off, each alone or several, to see what they are worth."""
 TRIALS_PER_TASK = 64
+MOST_THREADS = 1024
+"""TVM aborts the process when the system refuses it a thread; a few thousand are enough for that."""
+
+
+def checked_threads(threads: int | None) -> int | None:
+    """Refuse a thread count with which no kernel can run.
+
+    Raises:
+        UserError: If it is below one or beyond any machine.
+    """
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UserError(f"--threads must be between 1 and {MOST_THREADS}, got {threads}")
+    return threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,8 @@ class TuneOptions:
 
     def __post_init__(self) -> None:
         """Refuse values with which no run is possible."""
-        for name in ("trials", "threads", "batch"):
+        checked_threads(self.threads)
+        for name in ("trials", "batch"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"--{name} must be at least 1, got {value}")

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from records.opening import open_store
+from records.opening import opened
 from scripts.bench.contestant import ROOT, environment
 from scripts.bench.metaschedule import Point
 from scripts.bench.problem import Problem
@@ -110,13 +110,10 @@ def run(
 
 def curve_of(log: Path) -> tuple[Point, ...]:
     """Read the best time after every trial from a log; inside a batch wall time is divided evenly."""
-    store = open_store(log, read_only=True, create=False)
-    try:
+    with opened([str(log)]) as (store,):
         view = store.view()
         began = view.headers[0].time_unix
         trials = [s for s in view.summaries if s.kind == "trial"]
-    finally:
-        store.close()
     ends = {s.round: max(t.time_unix for t in trials if t.round == s.round) - began for s in trials}
     points: list[Point] = []
     best: float | None = None

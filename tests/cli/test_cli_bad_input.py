@@ -5,9 +5,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-pytestmark = pytest.mark.tvm
+from tuner.workloads import OPERATORS
 
-OPERATORS = ("c1d", "c2d", "c3d", "gmm", "grp", "dil", "dep", "t2d", "cap", "nrm", "sfm", "cbr", "tbg")
+pytestmark = pytest.mark.tvm
 
 
 def write_model(path, node, shape=(1, 4), domain=""):
@@ -22,24 +22,7 @@ def write_model(path, node, shape=(1, 4), domain=""):
 def test_unknown_operator_lists_the_known(refused):
     line = refused("tune", "foo:1,2,3", "--trials", 4)
     assert "foo" in line
-    assert all(
-        name in line
-        for name in [
-            "c1d",
-            "c2d",
-            "c3d",
-            "gmm",
-            "grp",
-            "dil",
-            "dep",
-            "t2d",
-            "cap",
-            "nrm",
-            "sfm",
-            "cbr",
-            "tbg",
-        ]
-    )
+    assert all(name in line for name in OPERATORS)
 
 
 def test_unknown_kind_of_workload_says_what_may_be_given(refused):
@@ -101,6 +84,18 @@ def test_shape_for_an_unknown_input_lists_the_inputs(refused, tmp_path):
     assert "image" in line and " x" in line
 
 
+def test_shape_for_what_has_fixed_shapes(refused):
+    line = refused("tune", "gmm:1,8,8,8", "--input-shape", "left=1,8,8")
+    assert "--input-shape left" in line and "ONNX" in line
+
+
+def test_shapes_of_several_models_are_told_apart_by_input(tirtune, tmp_path):
+    first = write_model(tmp_path / "a.onnx", helper.make_node("Relu", ["x"], ["y"]), shape=("batch", 4))
+    done = tirtune("plan", first, "gmm:1,8,8,8", "--input-shape", "x=2,4", "--json")
+    assert done.code == 0, done
+    assert len(done.json["tasks"]) == 2
+
+
 @pytest.mark.parametrize("text", ["x", "x=", "x=1,a", "x=0,3", "=1,2"])
 def test_malformed_shape(refused, text):
     line = refused("tune", "gmm:1,8,8,8", "--input-shape", text)
@@ -112,15 +107,28 @@ def test_shape_given_twice(refused):
     assert "'x'" in line and "two shapes" in line
 
 
-@pytest.mark.parametrize("target", ["abacus", "llvm -mcpu", "{not json", "llvm -frob=1"])
+@pytest.mark.parametrize(
+    "target", ["abacus", "llvm -mcpu", "{not json", "llvm -frob=1", "llvm -mcpu=znver44"]
+)
 @pytest.mark.parametrize("command", ["tune", "compile", "plan"])
 def test_unknown_target(refused, command, target):
     assert target in refused(command, "gmm:1,8,8,8", "--target", target)
 
 
+def test_target_that_cannot_be_tuned(refused):
+    assert "known are llvm, cuda" in refused("tune", "gmm:1,8,8,8", "--target", "opencl")
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--trials", "0"), ("--trials", "-5"), ("--threads", "0"), ("--batch", "0"), ("--seed", "-1")],
+    [
+        ("--trials", "0"),
+        ("--trials", "-5"),
+        ("--threads", "0"),
+        ("--threads", "100000"),
+        ("--batch", "0"),
+        ("--seed", "-1"),
+    ],
 )
 def test_numbers_that_must_be_positive(refused, option, value):
     line = refused("tune", "gmm:1,8,8,8", option, value)
@@ -181,7 +189,9 @@ def test_missing_log(refused, tmp_path):
 
 
 def test_python_file(refused, tmp_path):
-    (tmp_path / "f.py").write_text("def good(): return 3\ndef bad(): raise OSError('no luck')\n")
+    functions = "def good(): return 3\ndef bad(): raise OSError('no luck')\ndef ends(): raise SystemExit(3)\n"
+    (tmp_path / "f.py").write_text(functions)
+    assert "SystemExit" in refused("tune", "f.py:ends")
     assert "int" in refused("tune", "f.py:good")
     assert "no luck" in refused("tune", "f.py:bad")
     assert "good" in refused("tune", "f.py:other")

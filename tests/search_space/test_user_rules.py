@@ -88,6 +88,6 @@ def test_files_that_are_no_rules_are_refused(tmp_path, text, place, message):
 def test_a_rule_that_fails_is_one_line_for_the_user(tmp_path):
     (tmp_path / "rules.py").write_text("def broken(state, block):\n    return [block.nothing]\n")
     options = tuner.TuneOptions(trials=2, rules=f"{tmp_path / 'rules.py'}:broken")
-    with pytest.raises(UserError, match="rule broken raised AttributeError on block D") as error:
+    with pytest.raises(UserError, match="rule broken, at block D, raised AttributeError") as error:
         tuner.tune(transposition(), options=options)
     assert "\n" not in str(error.value)

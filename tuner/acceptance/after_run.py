@@ -53,12 +53,8 @@ class AfterRun:
 
     @contextmanager
     def _chooser(self, predict: bool = True) -> Iterator[Chooser]:
-        stores = open_records([self._log])
-        try:
+        with open_records([self._log]) as stores:
             yield Chooser(self._target, stores, predict)
-        finally:
-            for store in stores:
-                store.close()
 
     def _known(self, model: LoweredModel) -> dict[str, Choice]:
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from records.opening import open_store
+from records.opening import opened
 from records.store import Query
 from tuner.errors import UserError
 
@@ -41,6 +41,21 @@ class BenchOptions:
     rounds: int
     folder: Path
     seed: int = 0
+
+    def subfolder(self, name: str) -> Path:
+        """Make a folder for what is kept.
+
+        Raises:
+            UserError: If it cannot be made.
+        """
+        path = self.folder / name
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--folder {self.folder} cannot be made: {error.strerror or error}; name another"
+            ) from error
+        return path
 
 
 def check_sides(against: tuple[str, ...]) -> None:
@@ -83,7 +98,9 @@ def bench_operator(text: str, options: BenchOptions) -> dict[str, Any]:
         count = options.trials or trials["tirtune"] or DEFAULT_TRIALS
         cpu = _script("machine").cpu_name()
         try:
-            tuned = metaschedule.baseline(problem, count, options.folder / "databases", options.threads, cpu)
+            tuned = metaschedule.baseline(
+                problem, count, options.subfolder("databases"), options.threads, cpu
+            )
         except metaschedule.BaselineFailed as error:
             reasons["metaschedule"] = str(error)
         else:
@@ -124,7 +141,7 @@ def _ours(
         return None, 0.0, 0  # scheduled by prediction
     ours = _script("ours")
     try:
-        run = ours.run(problem, options.trials, options.seed, options.threads, options.folder / "logs")
+        run = ours.run(problem, options.trials, options.seed, options.threads, options.subfolder("logs"))
     except ours.RunFailed as error:
         reasons["tirtune"] = str(error)
         return None, None, None
@@ -134,11 +151,8 @@ def _ours(
 def _spent(text: str, log: str) -> tuple[float | None, int | None]:
     from tuner.workloads import named_workload
 
-    store = open_store(log, read_only=True, create=False)
-    try:
+    with opened([log]) as (store,):
         found = store.view(Query(keys=frozenset({named_workload(text).key}))).summaries
-    finally:
-        store.close()
     if not found:
         return None, None
     spent = sum(s.search_seconds + s.build_seconds + s.run_seconds for s in found)

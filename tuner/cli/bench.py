@@ -9,7 +9,9 @@ import click
 
 from tuner.cli.output import only_json, people, print_json, table
 from tuner.cli.parameters import (
-    checked_threads,
+    COUNT,
+    SEED,
+    THREADS,
     shapes_of,
     with_debug,
     with_input_shapes,
@@ -30,9 +32,9 @@ from tuner.units import seconds, times
     metavar="NAMES",
     help="By commas: metaschedule, torch, onnxruntime, openvino.",
 )
-@click.option("--trials", type=int, metavar="N", help="Tune operators first, with so many trials.")
-@click.option("--threads", type=int, metavar="N", help="Threads of every side; every CPU when absent.")
-@click.option("--rounds", type=int, default=20, show_default=True, metavar="N", help="Turns of each side.")
+@click.option("--trials", type=COUNT, metavar="N", help="Tune operators first, with so many trials.")
+@click.option("--threads", type=THREADS, metavar="N", help="Threads of every side; every CPU when absent.")
+@click.option("--rounds", type=COUNT, default=20, show_default=True, metavar="N", help="Turns of each side.")
 @click.option(
     "--folder",
     default="out",
@@ -40,7 +42,7 @@ from tuner.units import seconds, times
     metavar="FOLDER",
     help="Where tuning logs and MetaSchedule's databases are kept and found again.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of our tuning.")
+@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S", help="Seed of our tuning.")
 @with_input_shapes
 @with_json
 @with_debug
@@ -61,17 +63,18 @@ def bench(
     Operators run on every side in a process of its own, one process at a time.
     Model files run against onnxruntime. Close other programs first.
     """
-    for name, value in (("--trials", trials), ("--rounds", rounds)):
-        if value is not None and value < 1:
-            raise UserError(f"{name} must be at least 1, got {value}")
-    checked_threads(threads)
     shapes = shapes_of(input_shapes)
     with only_json(as_json):
         from records.environment import available_cores
         from tuner.bench.models import bench_model
         from tuner.bench.operators import BenchOptions, bench_operator, check_sides, describe_machine
-        from tuner.workloads import is_named
+        from tuner.workloads import is_named, named_workload
 
+        operators = [word for word in workloads if is_named(word)]
+        for word in operators:
+            named_workload(word)  # a mistake in the last must not cost the time of the others
+        if shapes and len(operators) == len(workloads):
+            raise UserError("--input-shape: operators have fixed shapes; only ONNX models leave shapes open")
         sides = tuple(dict.fromkeys(name.strip() for name in against.split(",") if name.strip()))
         check_sides(sides)
         options = BenchOptions(
@@ -80,7 +83,7 @@ def bench(
         results: list[dict[str, Any]] = []
         for workload in workloads:
             click.echo(f"{workload} ...", err=True)
-            if is_named(workload):
+            if workload in operators:
                 results.append(bench_operator(workload, options))
             else:
                 results.append(bench_model(workload, shapes, options))

@@ -8,7 +8,6 @@ import click
 
 from tuner.cli.output import only_json, people, print_json
 from tuner.cli.parameters import (
-    checked_threads,
     shapes_of,
     with_debug,
     with_input_shapes,
@@ -16,7 +15,7 @@ from tuner.cli.parameters import (
     with_machine,
     with_records,
 )
-from tuner.units import seconds
+from tuner.units import counted, seconds
 
 
 @click.command("compile", short_help="Compile a model with the best known schedules.")
@@ -51,7 +50,6 @@ def compile(
 
     MODEL is a model file (.onnx, .pt2), an operator such as gmm:1,512,512,512, or file.py:function.
     """
-    checked_threads(threads)
     shapes = shapes_of(input_shapes)
     began = time.perf_counter()
     with only_json(as_json):
@@ -83,6 +81,9 @@ def compile(
         )
     if strict and counts["tuned"] < len(compiled.coverage):
         missing = len(compiled.coverage) - counts["tuned"]
-        click.echo(f"tirtune: --strict: {missing} tasks of {model} have no record that applies", err=True)
+        click.echo(
+            f"tirtune: --strict: {counted(missing, 'task')} of {model} without a record that applies",
+            err=True,
+        )
         return 1
     return 0

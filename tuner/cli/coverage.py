@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tuner.cli.output import table
 from tuner.compiled_model import Coverage
-from tuner.units import per_cent, seconds
+from tuner.units import counted, per_cent, seconds
 
 _STYLES = {"tuned": "green", "predicted": "yellow", "default": "red"}
 SOURCES = tuple(_STYLES)
@@ -38,7 +38,10 @@ def print_coverage(out: Console, coverage: Sequence[Coverage]) -> None:
     ]
     out.print(table(None, ["task", ">calls", "schedule", ">time", ">share", "reason"], rows))
     counts = counts_of(coverage)
-    out.print(", ".join(f"{counts[source]} {source}" for source in SOURCES) + f" of {len(coverage)} tasks")
+    out.print(
+        ", ".join(f"{counts[source]} {source}" for source in SOURCES)
+        + f" of {counted(len(coverage), 'task')}"
+    )
 
 
 def counts_of(coverage: Sequence[Coverage]) -> dict[str, int]:

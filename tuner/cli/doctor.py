@@ -6,7 +6,11 @@ import click
 from rich.text import Text
 
 from tuner.cli.output import only_json, people, print_json, table
-from tuner.cli.parameters import checked_threads, with_debug, with_json, with_machine
+from tuner.cli.parameters import (
+    with_debug,
+    with_json,
+    with_machine,
+)
 
 _STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
@@ -19,7 +23,6 @@ _STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 @with_debug
 def doctor(target: str | None, threads: int | None, log: str | None, speed: bool, as_json: bool) -> int:
     """Check this machine and this installation; exit with 1 if something will not work."""
-    checked_threads(threads)
     with only_json(as_json):
         from tuner.doctor import examine
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from records.opening import opened
 from tuner.cli.output import people, print_json
 from tuner.cli.parameters import with_debug, with_json
-from tuner.cli.records.stores import opened, tell_problems
+from tuner.cli.records.stores import tell_problems
 from tuner.errors import UserError
 from tuner.units import counted, seconds, times
 

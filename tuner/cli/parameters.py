@@ -8,7 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
+from tuner.options import MOST_THREADS
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+COUNT = click.IntRange(min=1)
+SEED = click.IntRange(min=0)
+THREADS = click.IntRange(1, MOST_THREADS)
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|min|s|m|h|d)")
@@ -89,7 +95,7 @@ def with_machine(command: Command) -> Command:
     """Add ``--target`` and ``--threads``."""
     command = click.option(
         "--threads",
-        type=int,
+        type=THREADS,
         metavar="N",
         help="Threads that kernels use; every CPU of this process when absent.",
     )(command)
@@ -110,19 +116,6 @@ def with_input_shapes(command: Command) -> Command:
         metavar="NAME=SHAPE",
         help="Fix an input that the model leaves open, such as image=1,3,224,224; may be repeated.",
     )(command)
-
-
-def checked_threads(threads: int | None) -> int | None:
-    """Refuse a thread count below one.
-
-    Raises:
-        UserError: If it is.
-    """
-    from tuner.errors import UserError
-
-    if threads is not None and threads < 1:
-        raise UserError(f"--threads must be at least 1, got {threads}")
-    return threads
 
 
 def shapes_of(pairs: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:

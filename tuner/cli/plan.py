@@ -7,7 +7,6 @@ from rich.text import Text
 
 from tuner.cli.output import only_json, people, print_json, table
 from tuner.cli.parameters import (
-    checked_threads,
     shapes_of,
     with_debug,
     with_input_shapes,
@@ -16,7 +15,7 @@ from tuner.cli.parameters import (
     with_records,
     with_workloads,
 )
-from tuner.units import per_cent, seconds
+from tuner.units import counted, per_cent, seconds
 
 _STYLES = {"tuned": "green", "predicted": "yellow", "default": "red"}
 
@@ -40,7 +39,6 @@ def plan(
 
     Measures nothing. Times of tasks without a record are guesses of the cost model.
     """
-    checked_threads(threads)
     shapes = shapes_of(input_shapes)
     with only_json(as_json):
         from tuner import api
@@ -49,14 +47,10 @@ def plan(
         from tuner.options import TRIALS_PER_TASK
 
         resolved = api.target_of(target, threads)
-        stores = open_records(records)
-        try:
+        with open_records(records) as stores:
             tasks = api.tasks_of_all(list(workloads), shapes)
             found = forecast(tasks, resolved, stores)
             per_trial, origin = seconds_per_trial(stores)
-        finally:
-            for store in stores:
-                store.close()
     counts = {source: sum(f.source == source for f in found) for source in _STYLES}
     trials = TRIALS_PER_TASK * sum(1 for f in found if f.source != "tuned" and f.sketches)
     if as_json:
@@ -96,7 +90,10 @@ def plan(
     ]
     out = people(False)
     out.print(table(None, ["task", ">calls", "schedule", ">time", ">share", "reason"], rows))
-    out.print(", ".join(f"{count} {source}" for source, count in counts.items()) + f" of {len(found)} tasks")
+    out.print(
+        ", ".join(f"{count} {source}" for source, count in counts.items())
+        + f" of {counted(len(found), 'task')}"
+    )
     if trials:
         out.print(
             f"Tuning the rest with {TRIALS_PER_TASK} trials a task: {trials} trials, "

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from records.opening import opened
 from tuner.cli.output import print_json
 from tuner.cli.parameters import with_debug, with_json
-from tuner.cli.records.stores import opened, tell_problems
+from tuner.cli.records.stores import tell_problems
 from tuner.errors import UserError
 from tuner.units import counted
 

@@ -7,7 +7,12 @@ from typing import Any
 import click
 
 from tuner.cli.output import only_json, people, print_json, table
-from tuner.cli.parameters import with_debug, with_json
+from tuner.cli.parameters import (
+    COUNT,
+    SEED,
+    with_debug,
+    with_json,
+)
 from tuner.errors import UserError
 from tuner.units import seconds
 
@@ -17,8 +22,8 @@ from tuner.units import seconds
 @click.option("--inputs", metavar="FILE", help="An .npz with an array for every input.")
 @click.option("--output", "-o", metavar="FILE", help="Where the outputs go, as .npz.")
 @click.option("--benchmark", is_flag=True, help="Time whole runs; on random inputs when none are given.")
-@click.option("--repeats", type=int, default=20, show_default=True, metavar="N", help="Timed runs.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of random inputs.")
+@click.option("--repeats", type=COUNT, default=20, show_default=True, metavar="N", help="Timed runs.")
+@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S", help="Seed of random inputs.")
 @with_json
 @with_debug
 def run(
@@ -35,8 +40,6 @@ def run(
         raise UserError("nothing to run on: give --inputs FILE.npz, or --benchmark for random inputs")
     if output is not None and inputs is None:
         raise UserError("--output needs --inputs: outputs of random inputs mean nothing")
-    if seed < 0:
-        raise UserError(f"--seed must not be negative, got {seed}")
     with only_json(as_json):
         from tuner.cli.arrays import read_arrays, write_arrays
         from tuner.compiled_model import load

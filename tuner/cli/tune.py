@@ -9,6 +9,8 @@ import click
 from tuner.cli.interruption import Interruption
 from tuner.cli.output import only_json, people, print_json
 from tuner.cli.parameters import (
+    COUNT,
+    SEED,
     Duration,
     shapes_of,
     with_debug,
@@ -17,7 +19,6 @@ from tuner.cli.parameters import (
     with_machine,
     with_workloads,
 )
-from tuner.errors import UserError
 from tuner.units import seconds
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
 @click.command("tune", short_help="Tune models or operators on this machine.")
 @with_workloads()
 @with_machine
-@click.option("--trials", type=int, metavar="N", help="Measurements over all tasks; 64 a task when absent.")
+@click.option("--trials", type=COUNT, metavar="N", help="Measurements over all tasks; 64 a task when absent.")
 @click.option("--time", "budget_seconds", type=Duration(), metavar="TIME", help="Wall time, such as 10m.")
 @click.option("--log", metavar="LOG", help="Where measurements are kept: a file, a database file or a URL.")
 @click.option(
-    "--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of every random choice."
+    "--seed", type=SEED, default=0, show_default=True, metavar="S", help="Seed of every random choice."
 )
 @click.option(
     "--objective",
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     help="What is minimised: latency, requirement:20ms, geomean or early-stop.",
 )
 @click.option(
-    "--batch", type=int, default=16, show_default=True, metavar="N", help="Trials between two updates."
+    "--batch", type=COUNT, default=16, show_default=True, metavar="N", help="Trials between two updates."
 )
 @click.option(
     "--strategy",
@@ -117,8 +118,6 @@ def tune(
     """
     from tuner.options import TuneOptions
 
-    if seed < 0:
-        raise UserError(f"--seed must not be negative, got {seed}")
     options = TuneOptions(
         trials=trials,
         seconds=budget_seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from records.errors import RecordError
@@ -49,11 +50,8 @@ def log_check(log: str | None) -> Check:
             return Check("log", "bad", f"cannot write to {folder}: {error.strerror}", remedy, str(folder))
         return Check("log", "ok", f"{folder} can be written", "", str(folder))
     try:
-        store = open_store(log, create=False)
-        try:
+        with closing(open_store(log, create=False)) as store:
             view = store.view()
-        finally:
-            store.close()
     except RecordError as error:
         return Check("log", "bad", str(error), "", log)
     problems = len(view.problems)

@@ -7,6 +7,7 @@ import io
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,16 @@ def from_onnx(source: str | Path | Any, input_shapes: Shapes | None = None, name
 
     Args:
         source: Path of the file, or an ``onnx.ModelProto``.
-        input_shapes: Shapes to give to inputs, by name; needed where the file leaves them open.
+        input_shapes: Shapes to give to inputs, by name; needed where the file leaves them open. Other
+            names are for other models.
         name: Readable name; the file's stem when absent.
 
     Returns:
         The model.
 
     Raises:
-        UserError: If the file is no ONNX model, an operator is unsupported (named with its node), a
-            shape is left open or a given shape names no input.
+        UserError: If the file is no ONNX model, an operator is unsupported (named with its node), or a
+            shape is left open.
     """
     if isinstance(source, (str, Path)):
         label, proto = str(source), _read(Path(source))
@@ -55,7 +57,8 @@ def from_onnx(source: str | Path | Any, input_shapes: Shapes | None = None, name
         raise UserError(f"{label}: {error}") from error
     except (ValueError, tvm.error.TVMError, NotImplementedError, KeyError, AssertionError) as error:
         raise UserError(f"{label} cannot be imported: {_last_line(error)}") from error
-    return from_relax(module, name, tuple(output.name for output in proto.graph.output))
+    model = from_relax(module, name, tuple(output.name for output in proto.graph.output))
+    return replace(model, shapeable=tuple(shapes))
 
 
 class _NodeError(Exception):
@@ -116,10 +119,6 @@ def _shapes(label: str, graph: Any, given: dict[str, Sequence[int]]) -> dict[str
     """Return a static shape for every input."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
-    names = [value.name for value in inputs]
-    for name in given:
-        if name not in names:
-            raise UserError(f"{label} has no input {name!r} to give a shape: it has {', '.join(names)}")
     shapes: dict[str, list[int]] = {}
     for value in inputs:
         dims = list(value.type.tensor_type.shape.dim) if value.type.tensor_type.HasField("shape") else None

@@ -18,12 +18,14 @@ class Model:
         module: Relax IRModule; every shape static.
         inputs: Parameters of ``main`` in order.
         outputs: Results of ``main`` in order.
+        shapeable: Names of the inputs whose shapes may be given, as the file has them.
     """
 
     name: str
     module: Any
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    shapeable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 from search_space.tvm_api import IRModule, PrimFunc
+from search_space.user_files import FileRefused, described, run_file
 from search_space.workload import workload_of
 from tuner.errors import UserError
 from tuner.frontends.program import Operators, Program
@@ -32,7 +32,10 @@ def from_python_file(spec: str) -> Program:
         raise UserError(f"cannot read {path_text!r}: no such file (a workload is FILE.py:FUNCTION)")
     if not name:
         raise UserError(f"{spec!r} names no function: write {path_text}:FUNCTION")
-    namespace = _execute(path)
+    try:
+        namespace = vars(run_file(path))
+    except FileRefused as error:
+        raise UserError(str(error)) from error
     if name not in namespace:
         callables = sorted(k for k, v in namespace.items() if callable(v) and not k.startswith("_"))
         raise UserError(
@@ -42,8 +45,8 @@ def from_python_file(spec: str) -> Program:
     if callable(value) and not isinstance(value, (PrimFunc, IRModule)):
         try:
             value = value()
-        except Exception as error:
-            raise UserError(f"{spec}: the function raised {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise UserError(f"{spec}: the function raised {described(error)}") from error
     return from_object(value, spec)
 
 
@@ -76,15 +79,3 @@ def from_object(value: Any, name: str) -> Program:
         return Operators(name, tuple(workload_of(func, label) for label, func in functions.items()))
     except ValueError as error:
         raise UserError(str(error)) from error
-
-
-def _execute(path: Path) -> dict[str, Any]:
-    specification = importlib.util.spec_from_file_location(f"tirtune_user_{path.stem}", path)
-    if specification is None or specification.loader is None:
-        raise UserError(f"{path} is not a Python file: write FILE.py:FUNCTION")
-    module = importlib.util.module_from_spec(specification)
-    try:
-        specification.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    return vars(module)

@@ -93,12 +93,8 @@ def _ours(workload: Any, target: Any, log: Path) -> tuple[Any, str]:
     from tuner.measure.cuda.build import build_device
     from tuner.measure.cuda.device_kernel import load_code
 
-    stores = open_records([str(log)] if log.exists() else [])
-    try:
+    with open_records([str(log)] if log.exists() else []) as stores:
         choice = Chooser(target, stores)(workload)
-    finally:
-        for store in stores:
-            store.close()
     module = IRModule({"main": (choice.func or workload.func).with_attr("global_symbol", "main")})
     if choice.func is None:
         module = space_of(str(target.kind.name)).untuned(module)

@@ -38,12 +38,8 @@ def scheduled(text: str, log: str | None, threads: int) -> tuple[Any, Any, str]:
     """
     target = resolve_target(None, threads)
     workload = named_workload(text)
-    stores = open_records([log] if log is not None else [])
-    try:
+    with open_records([log] if log is not None else []) as stores:
         choice = Chooser(target, stores, predict=log is None)(workload)
-    finally:
-        for store in stores:
-            store.close()
     if log is not None and choice.source != "tuned":
         raise NoKernel(f"no record applies: {choice.reason}")
     function = workload.func if choice.func is None else choice.func

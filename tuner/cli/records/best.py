@@ -7,24 +7,29 @@ from typing import Any
 import click
 
 from records.errors import without_password
+from records.opening import opened
 from records.reports import best_rows
 from tuner.cli.output import people, print_json, table
-from tuner.cli.parameters import with_debug, with_json
-from tuner.cli.records.stores import opened, tell_problems
+from tuner.cli.parameters import (
+    COUNT,
+    with_debug,
+    with_json,
+)
+from tuner.cli.records.stores import tell_problems
 from tuner.errors import UserError
 from tuner.units import rate, seconds, times
 
 
 @click.command("best", short_help="List the best schedules of every task.")
 @click.argument("logs", metavar="LOG...", nargs=-1, required=True)
-@click.option("--limit", type=int, default=1, show_default=True, metavar="K", help="Schedules of each task.")
+@click.option(
+    "--limit", type=COUNT, default=1, show_default=True, metavar="K", help="Schedules of each task."
+)
 @click.option("--workload", metavar="TEXT", help="Only tasks whose name contains the text, or with this key.")
 @with_json
 @with_debug
 def best(logs: tuple[str, ...], limit: int, workload: str | None, as_json: bool) -> None:
     """List the best schedules of every task."""
-    if limit < 1:
-        raise UserError(f"--limit must be at least 1, got {limit}")
     rows: list[dict[str, Any]] = []
     tasks: set[str] = set()
     with opened(logs) as stores:

@@ -8,10 +8,14 @@ from typing import Any
 import click
 
 from records.errors import without_password
-from records.opening import names_database
+from records.opening import names_database, opened
 from tuner.cli.output import only_json, print_json
-from tuner.cli.parameters import with_debug, with_json
-from tuner.cli.records.stores import opened, tell_problems
+from tuner.cli.parameters import (
+    COUNT,
+    with_debug,
+    with_json,
+)
+from tuner.cli.records.stores import tell_problems
 from tuner.errors import UserError
 from tuner.units import counted
 
@@ -33,13 +37,11 @@ _TABLES = {".csv": "csv", ".parquet": "parquet"}
     type=click.Choice(["csv", "parquet", "metaschedule"]),
     help="Taken from the ending of PLACE when absent; a folder is a MetaSchedule database.",
 )
-@click.option("--limit", type=int, metavar="K", help="Best schedules of each task; all when absent.")
+@click.option("--limit", type=COUNT, metavar="K", help="Best schedules of each task; all when absent.")
 @with_json
 @with_debug
 def export(log: str, output: str, form: str | None, limit: int | None, as_json: bool) -> None:
     """Write a table of all records (CSV, Parquet), or the valid ones as a MetaSchedule JSON database."""
-    if limit is not None and limit < 1:
-        raise UserError(f"--limit must be at least 1, got {limit}")
     if names_database(output):
         raise UserError(
             f"--output {without_password(output)} is a store of records: fill it with "

@@ -13,13 +13,17 @@ from records.errors import without_password
 from records.logfile import LINE_START
 from records.memory import MemoryStore
 from records.merge import merge
-from records.opening import names_database
+from records.opening import names_database, opened
 from records.plans import digest
 from records.schema import Line, TuningRecord
 from records.store import LogView
 from tuner.cli.output import only_json, print_json
-from tuner.cli.parameters import checked_threads, with_debug, with_json
-from tuner.cli.records.stores import opened, tell_problems
+from tuner.cli.parameters import (
+    THREADS,
+    with_debug,
+    with_json,
+)
+from tuner.cli.records.stores import tell_problems
 from tuner.errors import JobFailed, UserError
 from tuner.units import counted
 
@@ -46,7 +50,9 @@ if TYPE_CHECKING:
     multiple=True,
     help="For Ansor: what a workload key means, such as matmul=gmm:1,512,512,512.",
 )
-@click.option("--threads", type=int, metavar="N", help="For Ansor: threads that its times were taken with.")
+@click.option(
+    "--threads", type=THREADS, metavar="N", help="For Ansor: threads that its times were taken with."
+)
 @click.option(
     "--measured-here",
     is_flag=True,
@@ -67,7 +73,6 @@ def import_log(
 
     Importing again adds only what is new. Logs of tirtune itself are united with `records merge`.
     """
-    checked_threads(threads)
     place = Path(source)
     _refuse_own(source, place, output)
     form = form or ("metaschedule" if place.is_dir() else "ansor")

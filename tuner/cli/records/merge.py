@@ -6,9 +6,10 @@ import click
 
 from records.errors import without_password
 from records.merge import merge as merge_stores
+from records.opening import opened
 from tuner.cli.output import print_json
 from tuner.cli.parameters import with_debug, with_json
-from tuner.cli.records.stores import opened, refuse_to_overwrite, tell_problems
+from tuner.cli.records.stores import refuse_to_overwrite, tell_problems
 from tuner.units import counted
 
 

@@ -6,9 +6,14 @@ import click
 
 from records.errors import without_password
 from records.merge import prune as prune_store
+from records.opening import opened
 from tuner.cli.output import print_json
-from tuner.cli.parameters import with_debug, with_json
-from tuner.cli.records.stores import opened, refuse_to_overwrite, tell_problems
+from tuner.cli.parameters import (
+    COUNT,
+    with_debug,
+    with_json,
+)
+from tuner.cli.records.stores import refuse_to_overwrite, tell_problems
 from tuner.errors import UserError
 from tuner.units import counted
 
@@ -16,7 +21,9 @@ from tuner.units import counted
 @click.command("prune", short_help="Keep the best schedules of every task.")
 @click.argument("log", metavar="LOG")
 @click.option("--output", "-o", metavar="LOG", required=True, help="The new log; LOG itself is not changed.")
-@click.option("--keep", type=int, default=10, show_default=True, metavar="K", help="Schedules of each task.")
+@click.option(
+    "--keep", type=COUNT, default=10, show_default=True, metavar="K", help="Schedules of each task."
+)
 @with_json
 @with_debug
 def prune(log: str, output: str, keep: int, as_json: bool) -> None:
@@ -24,8 +31,6 @@ def prune(log: str, output: str, keep: int, as_json: bool) -> None:
 
     Failures and slower schedules are left out: a run that goes on from it may measure them again.
     """
-    if keep < 1:
-        raise UserError(f"--keep must be at least 1, got {keep}")
     refuse_to_overwrite(output, [log])
     place = without_password(output)
     with opened([log]) as (source,), opened([output], read_only=False) as (store,):

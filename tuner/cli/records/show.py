@@ -6,17 +6,24 @@ import json
 
 import click
 
+from records.opening import opened
 from records.reports import find_records
 from tuner.cli.output import print_json
-from tuner.cli.parameters import with_debug, with_json
-from tuner.cli.records.stores import opened, tell_problems
+from tuner.cli.parameters import (
+    COUNT,
+    with_debug,
+    with_json,
+)
+from tuner.cli.records.stores import tell_problems
 from tuner.errors import UserError
 
 
 @click.command("show", short_help="Print records in full.")
 @click.argument("log", metavar="LOG")
 @click.argument("wanted", metavar="RECORD")
-@click.option("--limit", type=int, default=10, show_default=True, metavar="N", help="Most records to print.")
+@click.option(
+    "--limit", type=COUNT, default=10, show_default=True, metavar="N", help="Most records to print."
+)
 @click.option("--trace/--no-trace", default=False, show_default=True, help="Whether to print TVM's traces.")
 @with_json
 @with_debug
@@ -26,8 +33,6 @@ def show(log: str, wanted: str, limit: int, trace: bool, as_json: bool) -> None:
     RECORD is a plan key as `records best` prints it (or its beginning), a workload's name (or a part of
     it) or key, a session, or '#N' for line N.
     """
-    if limit < 1:
-        raise UserError(f"--limit must be at least 1, got {limit}")
     if not wanted:
         raise UserError("RECORD is empty: give a plan key, a workload's name, or '#N' for line N")
     with opened([log]) as (store,):

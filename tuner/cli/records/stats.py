@@ -7,10 +7,11 @@ from typing import Any
 import click
 from rich.console import Console
 
+from records.opening import opened
 from records.reports import stats as stats_of
 from tuner.cli.output import people, print_json, table
 from tuner.cli.parameters import with_debug, with_json
-from tuner.cli.records.stores import opened, tell_problems
+from tuner.cli.records.stores import tell_problems
 from tuner.units import counted, seconds, times
 
 

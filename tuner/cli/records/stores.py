@@ -1,44 +1,17 @@
-"""Opening and closing the stores that a command names."""
+"""What commands refuse of the stores they are given, and what they say of them."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
 from records.errors import Problem
-from records.opening import is_same_place, open_store
-from records.store import RecordStore
+from records.opening import is_same_place
 from tuner.errors import UserError
 
 _SHOWN = 20
 """Most problems that are listed one by one."""
-
-
-@contextlib.contextmanager
-def opened(places: Sequence[str], *, read_only: bool = True) -> Iterator[list[RecordStore]]:
-    """Open stores and close them at the end.
-
-    Args:
-        places: Paths or URLs.
-        read_only: Whether they must exist and are never changed, not even to repair a torn tail.
-
-    Raises:
-        StoreError: If one cannot be opened.
-        NotALog: If one holds something else.
-        NewerLog: If a newer program wrote it.
-        UserError: If one would not outlive the command.
-    """
-    with contextlib.ExitStack() as stack:
-        stores: list[RecordStore] = []
-        for place in places:
-            if place == "memory:":
-                raise UserError("memory: holds nothing and keeps nothing: name a log or a database")
-            store = open_store(place, read_only=read_only, create=not read_only)
-            stack.callback(store.close)
-            stores.append(store)
-        yield stores
 
 
 def refuse_to_overwrite(output: str, sources: Sequence[str]) -> None:

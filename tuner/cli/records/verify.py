@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from records.errors import without_password
+from records.opening import opened
 from records.verify import verify as verify_store
 from tuner.cli.output import only_json, people, print_json, table
-from tuner.cli.parameters import checked_threads, with_debug, with_json
-from tuner.cli.records.stores import opened, refuse_to_overwrite, tell_problems
+from tuner.cli.parameters import (
+    COUNT,
+    THREADS,
+    with_debug,
+    with_json,
+)
+from tuner.cli.records.stores import refuse_to_overwrite, tell_problems
 from tuner.errors import UserError
 from tuner.units import counted, seconds, times
 
@@ -22,13 +28,13 @@ if TYPE_CHECKING:
 @click.argument("log", metavar="LOG")
 @click.option("--revalidate", is_flag=True, help="Replay and measure the best schedules on this machine.")
 @click.option(
-    "--top", type=int, default=3, show_default=True, metavar="K", help="Schedules of each task to replay."
+    "--top", type=COUNT, default=3, show_default=True, metavar="K", help="Schedules of each task to replay."
 )
 @click.option(
     "--output", "-o", metavar="LOG", help="Where the schedules that survive --revalidate are written."
 )
 @click.option(
-    "--threads", type=int, metavar="N", help="Replay with this many threads; as recorded when absent."
+    "--threads", type=THREADS, metavar="N", help="Replay with this many threads; as recorded when absent."
 )
 @with_json
 @with_debug
@@ -39,13 +45,10 @@ def verify(
 
     With --revalidate the best schedules are replayed, checked and timed on this machine too.
     """
-    if top < 1:
-        raise UserError(f"--top must be at least 1, got {top}")
     if output is not None and not revalidate:
         raise UserError("--output needs --revalidate: a check alone writes nothing")
     if output is not None:
         refuse_to_overwrite(output, [log])
-    checked_threads(threads)
     with opened([log]) as (store,):
         found = verify_store(store)
         tell_problems(found.problems)
