@@ -39,10 +39,6 @@ class Prediction:
     seconds: Vector
     spread: Vector
 
-    def optimistic(self, weight: float) -> Vector:
-        """Return [N] seconds with ``weight`` standard deviations taken off, for exploration."""
-        return self.seconds * np.exp2(-weight * self.spread)
-
 
 class Predictor:
     """Pre-trained model, draft model and run data under one roof; owned by one thread.

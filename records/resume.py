@@ -24,8 +24,6 @@ class TaskHistory:
         ranked: The valid plans, best first.
         best_after_trial: After each trial, the best median so far in seconds, or ``None`` before there
             is a valid one; a scheduler rebuilds its slopes from it.
-        next_round: One more than the highest round.
-        next_trial: One more than the highest trial number.
         search_seconds: Search time spent.
         build_seconds: Build time spent.
         run_seconds: Run time spent.
@@ -39,8 +37,6 @@ class TaskHistory:
     baseline_seconds: float | None
     ranked: Sequence[Ranked]
     best_after_trial: Sequence[float | None]
-    next_round: int
-    next_trial: int
     search_seconds: float
     build_seconds: float
     run_seconds: float
@@ -84,8 +80,6 @@ def history(task: TaskKey, summaries: Sequence[Summary]) -> TaskHistory:
         baseline_seconds=baselines[-1] if baselines else None,
         ranked=tuple(rank(ordered)),
         best_after_trial=tuple(curve),
-        next_round=max((s.round + 1 for s in ordered), default=0),
-        next_trial=max((s.trial + 1 for s in ordered), default=0),
         search_seconds=sum(s.search_seconds for s in ordered),
         build_seconds=sum(s.build_seconds for s in ordered),
         run_seconds=sum(s.run_seconds for s in ordered),

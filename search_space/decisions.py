@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,11 +172,6 @@ class DecisionSpace:
             1
         )
         object.__setattr__(self, "_multipliers", multipliers)
-
-    @property
-    def cardinality(self) -> float:
-        """Number of rows, valid or not."""
-        return float(prod(float(s) for s in self.sizes))
 
     def check(self, rows: Rows) -> None:
         """Raise ValueError unless every entry indexes its slot's table."""

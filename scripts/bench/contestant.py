@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -115,3 +115,28 @@ def environment(threads: int, side: str = "") -> dict[str, str]:
         paths = [str(HIDDEN), *filter(None, [os.environ.get("PYTHONPATH")])]
         found["PYTHONPATH"] = os.pathsep.join(paths)
     return found
+
+
+def run_script(module: str, words: Sequence[object], threads: int, output: Path) -> str:
+    """Run a module of the repository to its end, in a process of its own.
+
+    Args:
+        module: Its name.
+        words: Its arguments.
+        threads: Threads of every library in it.
+        output: Where everything that it prints goes.
+
+    Returns:
+        How it ended and the last line that it printed; empty if it ended well.
+    """
+    with output.open("w") as file:
+        code = subprocess.run(
+            [sys.executable, "-m", module, *map(str, words)],
+            cwd=ROOT,
+            env=environment(threads),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    tail = output.read_text(errors="replace").strip().splitlines()[-1:]
+    return f"ended with code {code}: {' '.join(tail)}" if code else ""

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.contestant import ROOT, environment
+from scripts.bench.contestant import run_script
 from scripts.bench.problem import Problem
 
 NOTES = "run.json"
@@ -97,19 +95,10 @@ def baseline(problem: Problem, trials: int, databases: Path, threads: int, cpu: 
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    words = ["scripts.bench.metaschedule", problem.text, "--trials", str(trials), "--folder", str(folder)]
-    with (folder / "output.txt").open("w") as output:
-        code = subprocess.run(
-            [sys.executable, "-m", *words, "--threads", str(threads), "--cpu", cpu],
-            cwd=ROOT,
-            env=environment(threads),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        ).returncode
-    if code:
-        tail = (folder / "output.txt").read_text(errors="replace").strip().splitlines()[-1:]
-        raise BaselineFailed(f"{problem.text}: MetaSchedule ended with code {code}: {' '.join(tail)}")
+    words = [problem.text, "--trials", trials, "--folder", folder, "--threads", threads, "--cpu", cpu]
+    failure = run_script("scripts.bench.metaschedule", words, threads, folder / "output.txt")
+    if failure:
+        raise BaselineFailed(f"{problem.text}: MetaSchedule {failure}")
     return prefix(_notes(folder), trials)
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from records.opening import opened
-from scripts.bench.contestant import ROOT, environment
+from scripts.bench.contestant import run_script
 from scripts.bench.metaschedule import Point
 from scripts.bench.problem import Problem
 
@@ -92,18 +90,9 @@ def run(
         notes.unlink(missing_ok=True)
         words = [problem.text, "--trials", trials, "--seed", seed, "--threads", threads]
         words += ["--log", log.resolve(), "--notes", notes.resolve(), "--options", json.dumps(options or {})]
-        with (logs / f"{stem}.txt").open("w") as output:
-            code = subprocess.run(
-                [sys.executable, "-m", "scripts.bench.ours", *map(str, words)],
-                cwd=ROOT,
-                env=environment(threads),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                check=False,
-            ).returncode
-        if code:
-            tail = (logs / f"{stem}.txt").read_text(errors="replace").strip().splitlines()[-1:]
-            raise RunFailed(f"{problem.text}: tuning ended with code {code}: {' '.join(tail)}")
+        failure = run_script("scripts.bench.ours", words, threads, logs / f"{stem}.txt")
+        if failure:
+            raise RunFailed(f"{problem.text}: tuning {failure}")
     values = json.loads(notes.read_text())
     return Run(**values, log=str(log.resolve()), curve=curve_of(log))
 

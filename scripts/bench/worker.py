@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from statistics import median
 from typing import Any, Protocol
@@ -51,25 +51,13 @@ class Worker:
         variants: list[Variant] = self._side.load(problem, problem.arrays(), message["options"])
         if not variants:
             return {"absent": f"no {problem.operator} ({problem.dtype})"}
-        timed: list[tuple[float, Variant, float]] = []
-        problems: list[str] = []
-        for variant in variants:
-            try:
-                variant.call()
-                found = error(problem, variant.output(), expected)
-            except (ValueError, RuntimeError, NotImplementedError) as reason:
-                problems.append(f"{variant.name}: {_last_line(reason)}")
-                continue
-            if found > TOLERANCE[problem.dtype]:
-                problems.append(f"{variant.name}: largest error {found:.3g} of the largest element")
-                continue
-            seconds = min(time_call(variant.call, 0.03, 0.02) for _ in range(3)) if len(variants) > 1 else 0.0
-            timed.append((seconds, variant, found))
-        if not timed:
-            return {"wrong": "; ".join(problems)}
-        _, best, found = min(timed, key=lambda item: item[0])
-        self._best = best
-        return {"variant": best.name, "error": found, "problems": problems}
+        self._best, reply = fastest_right(
+            variants,
+            lambda output: error(problem, output, expected),
+            TOLERANCE[problem.dtype],
+            lambda call: time_call(call, 0.03, 0.02),
+        )
+        return reply
 
     def _turn(self, message: Mapping[str, Any]) -> dict[str, Any]:
         assert self._best is not None  # the parent gives turns to what was loaded
@@ -78,6 +66,44 @@ class Worker:
 
     def _overhead(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return {"seconds": min(time_call(self._side.trivial(), 0.02, 0.02) for _ in range(5))}
+
+
+def fastest_right(
+    variants: Sequence[Variant],
+    error_of: Callable[[Any], float],
+    tolerance: float,
+    time_one: Callable[[Callable[[], Any]], float],
+) -> tuple[Variant | None, dict[str, Any]]:
+    """Choose among the ways that a library has for one thing.
+
+    Args:
+        variants: At least one.
+        error_of: Largest error of an output over the largest element of the reference.
+        tolerance: Largest error of a right output.
+        time_one: Seconds of a call; a lone variant is not timed.
+
+    Returns:
+        The fastest of those whose output is right, and the reply to the parent: the variant's name, its
+        error and the problems of others, or why every one is wrong.
+    """
+    timed: list[tuple[float, Variant, float]] = []
+    problems: list[str] = []
+    for variant in variants:
+        try:
+            variant.call()
+            found = error_of(variant.output())
+        except (ValueError, RuntimeError, NotImplementedError) as reason:
+            problems.append(f"{variant.name}: {_last_line(reason)}")
+            continue
+        if not found <= tolerance:
+            problems.append(f"{variant.name}: largest error {found:.3g} of the largest element")
+            continue
+        seconds = min(time_one(variant.call) for _ in range(3)) if len(variants) > 1 else 0.0
+        timed.append((seconds, variant, found))
+    if not timed:
+        return None, {"wrong": "; ".join(problems)}
+    _, best, found = min(timed, key=lambda item: item[0])
+    return best, {"variant": best.name, "error": found, "problems": problems}
 
 
 def time_call(call: Callable[[], Any], warm_seconds: float, seconds: float) -> float:

@@ -6,7 +6,7 @@ The results differ from the double-precision ones by at most 4 units in the last
 whole range (measured: docs/numerics.md); infinities, NaN and denormals behave as in C's libm.
 
 Range reductions follow W. J. Cody and W. Waite, *Software Manual for the Elementary Functions*
-(1980). Coefficients are relative minimax fits made by :mod:`search_space.numerics.minimax`.
+(1980). Coefficients are relative minimax fits, which ``tests/numerics/test_minimax.py`` makes again.
 
 ``Select(x > high, high, x)`` and its mirror image, rather than ``min`` and ``max``, keep a NaN.
 """

@@ -32,17 +32,6 @@ class InlineStep(PlainStep):
         sch.compute_inline(sch.get_sblock(self.block))
 
 
-@dataclass(frozen=True, slots=True)
-class ReverseInlineStep(PlainStep):
-    """Substitute a block into its only producer."""
-
-    block: str
-
-    def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
-        """Inline backward."""
-        sch.reverse_compute_inline(sch.get_sblock(self.block))
-
-
 def is_injective(block: BlockInfo) -> bool:
     """Report whether a block writes each element of one buffer once, from its own iterators."""
     return not block.is_reduction and not block.reduction and block.stores == 1

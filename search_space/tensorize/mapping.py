@@ -42,10 +42,6 @@ class Mapping:
         own = [i.extent for i in self.intrinsic.pattern.iterators]
         return tuple(ceil(e / step) * step for e, step in zip(self.fused_extents(), own, strict=True))
 
-    def padding_waste(self) -> float:
-        """Return how many times more work the padded extents are than the fused ones."""
-        return prod(self.padded_extents()) / prod(self.fused_extents())
-
     def operand(self, position: int) -> Operand:
         """Return the block's operand that stands for an operand of the intrinsic."""
         return self.pattern.operands[self.operands[position]]

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SMALL = ["sfm:16,64", "gmm:1,32,32,32"]
 
@@ -33,3 +35,34 @@ def spawn(*words, cwd, **kwargs):
         text=True,
         **kwargs,
     )
+
+
+@pytest.fixture
+def tirtune(capfd, monkeypatch, tmp_path):
+    """Run a command in this process, in a folder of its own."""
+    from tuner.cli.main import run
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        capfd.readouterr()
+        code = run([str(word) for word in words])
+        captured = capfd.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def refused(tirtune):
+    """Run a command that must end with one clear line and exit code 2."""
+
+    def call(*words, code=2):
+        done = tirtune(*words)
+        lines = done.err.strip().splitlines()
+        assert done.code == code, done
+        assert lines[-1].startswith("tirtune: ")
+        assert "Traceback" not in done.err
+        return lines[-1]
+
+    return call

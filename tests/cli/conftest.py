@@ -1,38 +1,9 @@
 import json
 
 import pytest
-from command_line import SMALL, Done, spawn
+from command_line import SMALL, refused, spawn, tirtune
 
-
-@pytest.fixture
-def tirtune(capfd, monkeypatch, tmp_path):
-    """Run a command in this process, in a folder of its own."""
-    from tuner.cli.main import run
-
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        capfd.readouterr()
-        code = run([str(word) for word in words])
-        captured = capfd.readouterr()
-        return Done(code, captured.out, captured.err)
-
-    return call
-
-
-@pytest.fixture
-def refused(tirtune):
-    """Run a command that must end with one clear line and exit code 2."""
-
-    def call(*words, code=2):
-        done = tirtune(*words)
-        lines = done.err.strip().splitlines()
-        assert done.code == code, done
-        assert lines[-1].startswith("tirtune: ")
-        assert "Traceback" not in done.err
-        return lines[-1]
-
-    return call
+__all__ = ["refused", "tirtune"]
 
 
 @pytest.fixture

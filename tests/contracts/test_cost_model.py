@@ -10,7 +10,6 @@ from cost_models.base import CostModel, Dataset, ModelError
 from cost_models.boosters import TreeOptions, train_boosters
 from cost_models.features.columns import COLUMNS
 from cost_models.metrics import pairwise_accuracy
-from cost_models.random_model import RandomModel
 from cost_models.xgb_ranker import XGBRanker
 
 pytestmark = pytest.mark.pure
@@ -65,12 +64,10 @@ def with_prior() -> XGBRanker:
 
 MODELS = {
     "draft": DraftOnly,
-    "random": lambda: RandomModel(3),
     "xgboost": lambda: XGBRanker(3),
     "xgboost on a prior": with_prior,
 }
 LEARNED = [name for name in MODELS if name.startswith("xgboost")]
-ORDERLY = [name for name in MODELS if name != "random"]
 
 
 @pytest.fixture(params=MODELS)
@@ -111,7 +108,7 @@ def test_failures_only(model):
     assert np.isfinite(model.fit(failed).predict(data.features, data.draft_seconds)).all()
 
 
-@pytest.mark.parametrize("name", ORDERLY)
+@pytest.mark.parametrize("name", MODELS)
 def test_failures_score_below_what_ran(name):
     data = sample(4, failures=True)
     scores = MODELS[name]().fit(data).predict(data.features, np.full(len(data), 1e-3))
@@ -119,7 +116,7 @@ def test_failures_score_below_what_ran(name):
     assert np.median(scores[~ran]) < np.quantile(scores[ran], 0.1)
 
 
-@pytest.mark.parametrize("name", ORDERLY)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_score_depends_on_the_row_alone(name):
     data, model = sample(5, failures=True), MODELS[name]()
     for _ in range(2):
@@ -136,7 +133,7 @@ def test_the_same_seed_and_data_give_the_same_scores(model, request):
         np.testing.assert_array_equal(first, other.fit(data).predict(data.features, data.draft_seconds))
 
 
-@pytest.mark.parametrize("name", ORDERLY)
+@pytest.mark.parametrize("name", MODELS)
 def test_fit_forgets_what_it_was_fitted_to_before(name):
     data, other = sample(8), sample(9, failures=True)
     twice = MODELS[name]().fit(other).fit(data)
@@ -161,7 +158,7 @@ def test_nothing_is_printed(model, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ORDERLY)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_saved_model_scores_the_same(name, tmp_path):
     data, path = sample(12, failures=True), tmp_path / "model"
     model = MODELS[name]().fit(data)
@@ -182,11 +179,10 @@ def test_a_damaged_file_is_refused(model, tmp_path):
         model.load(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "draft"])
+@pytest.mark.parametrize("name", LEARNED)
 def test_another_feature_version_is_refused(name, tmp_path, monkeypatch):
     path, model = tmp_path / "model", MODELS[name]().fit(sample(14))
-    for module in ("cost_models.boosters", "cost_models.random_model"):
-        monkeypatch.setattr(f"{module}.FEATURE_VERSION", 999)
+    monkeypatch.setattr("cost_models.boosters.FEATURE_VERSION", 999)
     model.save(path)
     monkeypatch.undo()
     with pytest.raises(ModelError, match="feature version 999"):

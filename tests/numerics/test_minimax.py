@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from minimax import chebyshev_points, fit_polynomial
 
 from search_space.numerics import float32
-from search_space.numerics.minimax import chebyshev_points, fit_polynomial
 
 pytestmark = pytest.mark.tvm  # float32 imports the compiler
 

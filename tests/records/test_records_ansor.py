@@ -3,24 +3,12 @@
 import json
 
 import pytest
-from record_programs import check_numbers, matmul
+from record_programs import check_numbers
 
 from records.apply import apply_record
 from records.interop.ansor_import import import_log
-from search_space.hardware import resolve_target
-from search_space.workload import workload_of
 
 pytestmark = pytest.mark.tvm
-
-
-@pytest.fixture(scope="module")
-def workload():
-    return workload_of(matmul(), "gmm:1,32,32,32")
-
-
-@pytest.fixture(scope="module")
-def target():
-    return resolve_target("llvm", threads=1)
 
 
 ANSOR_KEY = '["matmul", 32, 32, 32]'

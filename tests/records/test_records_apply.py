@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 import record_samples as samples
-from record_programs import N, check_numbers, matmul, record_lines
+from record_programs import N, check_numbers, record_lines
 
 from records.apply import DoesNotApply, apply_record, load_workload, program_lookup
 from records.building import lines_of, program_line, workload_info
@@ -12,21 +12,11 @@ from records.encoding import pack_text, unpack_text
 from records.interop.foreign import timing_of_runs
 from records.memory import MemoryStore
 from search_space.candidate import context_of, materialize, sketch_plan
-from search_space.hardware import resolve_target, target_text
+from search_space.hardware import target_text
 from search_space.tvm_api import structural_equal, structural_key, te
 from search_space.workload import workload_of
 
 pytestmark = pytest.mark.tvm
-
-
-@pytest.fixture(scope="module")
-def workload():
-    return workload_of(matmul(), "gmm:1,32,32,32")
-
-
-@pytest.fixture(scope="module")
-def target():
-    return resolve_target("llvm", threads=1)
 
 
 def test_records_of_every_sketch_replay_without_the_generator(workload, target):

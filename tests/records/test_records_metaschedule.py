@@ -16,21 +16,10 @@ from records.interop.metaschedule_import import RECORD_FILE, WORKLOAD_FILE, impo
 from records.memory import MemoryStore
 from records.query import lookup
 from records.ranking import best_per_task
-from search_space.hardware import resolve_target
 from search_space.tvm_api import IRModule, structural_equal, tvm
-from search_space.workload import normalise, workload_of
+from search_space.workload import normalise
 
 pytestmark = pytest.mark.tvm
-
-
-@pytest.fixture(scope="module")
-def workload():
-    return workload_of(matmul(), "gmm:1,32,32,32")
-
-
-@pytest.fixture(scope="module")
-def target():
-    return resolve_target("llvm", threads=1)
 
 
 @pytest.fixture

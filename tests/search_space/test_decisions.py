@@ -1,7 +1,5 @@
 """Slots, tables and moves: everything that holds for any decision space."""
 
-from math import prod
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,10 +99,6 @@ def test_columns_look_values_up_by_name() -> None:
     assert set(columns.choice("c").tolist()) <= {0, 1, 2, 3}
     with pytest.raises(KeyError, match="no decision is named 'x'"):
         columns.choice("x")
-
-
-def test_cardinality_counts_rows() -> None:
-    assert space().cardinality == prod(s.size for s in space().slots)
 
 
 @pytest.mark.parametrize("rows", [np.zeros((1, 3), np.int32), np.full((1, 4), 99, np.int32)])

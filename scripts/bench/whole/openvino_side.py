@@ -13,6 +13,7 @@ import openvino
 
 from scripts.bench.problem import Array
 from scripts.bench.sides.base import Variant
+from scripts.bench.sides.openvino import settings
 from scripts.bench.whole.sides import Feeds, Layer
 
 _PROFILED_RUNS = 20
@@ -49,13 +50,7 @@ def _request(model: str, feeds: Feeds, threads: int, **more: Any) -> Any:
     compiled = core.compile_model(
         core.read_model(model),
         "CPU",
-        {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            **more,
-        },
+        settings(threads) | more,
     )
     request = compiled.create_infer_request()
     for name, array in feeds.items():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scripts.bench.sides.base import Variant
 from scripts.bench.whole.sides import MODULES, read_feeds
-from scripts.bench.worker import main, time_call
+from scripts.bench.worker import fastest_right, main, time_call
 from tuner.placement import beside_workers
 
 TOLERANCE = 1e-3
@@ -48,26 +48,13 @@ class ModelWorker:
         # Peers read the arrays where they are and do not keep them alive.
         self._feeds = read_feeds(message["feeds"])
         variants: list[Variant] = self._side.load(message["model"], self._feeds, message["options"])
-        timed: list[tuple[float, Variant, float]] = []
-        problems: list[str] = []
-        for variant in variants:
-            try:
-                variant.call()
-                found = error_of(variant.output(), expected)
-            except (ValueError, RuntimeError, NotImplementedError) as reason:
-                problems.append(f"{variant.name}: {str(reason).strip().splitlines()[-1]}")
-                continue
-            if not found <= TOLERANCE:
-                problems.append(f"{variant.name}: largest error {found:.3g} of the largest element")
-                continue
-            seconds = min(time_call(variant.call, 0.1, 0.2) for _ in range(3)) if len(variants) > 1 else 0.0
-            timed.append((seconds, variant, found))
-        if not timed:
-            return {"wrong": "; ".join(problems)}
-        _, best, found = min(timed, key=lambda item: item[0])
-        self._best = best
-        load_seconds = time.perf_counter() - began
-        return {"variant": best.name, "error": found, "problems": problems, "load_seconds": load_seconds}
+        self._best, reply = fastest_right(
+            variants,
+            lambda output: error_of(output, expected),
+            TOLERANCE,
+            lambda call: time_call(call, 0.1, 0.2),
+        )
+        return reply if self._best is None else reply | {"load_seconds": time.perf_counter() - began}
 
     def _turn(self, message: Mapping[str, Any]) -> dict[str, Any]:
         assert self._best is not None  # the parent gives turns to what was loaded
