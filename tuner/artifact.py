@@ -63,12 +63,13 @@ def read(path: Path) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         values = _tail(path)
         blob = values["weights"]
         start, count = int(blob["start"]), int(blob["bytes"])
+        if not 0 <= start <= start + count <= path.stat().st_size:
+            raise UserError(f"{path} is damaged: its weights lie outside the file; compile it again")
         buffer = np.empty(count + ALIGNMENT_BYTES, np.uint8)
         first = -buffer.ctypes.data % ALIGNMENT_BYTES
         with path.open("rb") as file:
             file.seek(start)
-            if file.readinto(buffer[first : first + count].data) != count:
-                raise UserError(f"{path} is damaged: its weights are cut off; compile it again")
+            file.readinto(buffer[first : first + count].data)
         arrays = []
         for entry in blob["arrays"]:
             dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
@@ -78,7 +79,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         description = values["description"]
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged: its description is unusable ({error}); compile it again"
         ) from error

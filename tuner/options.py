@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from records.errors import without_password
 from tuner.errors import UserError
 
 STRATEGIES = ("evolution", "random")
@@ -89,9 +90,9 @@ class TuneOptions:
                 raise UserError(f"--disable {name}: unknown; use one of {', '.join(ABLATIONS)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the options as JSON values."""
+        """Return the options as JSON values; they go into logs, so a password is left out."""
         values = asdict(self)
-        values["log"] = None if self.log is None else str(self.log)
+        values["log"] = None if self.log is None else without_password(str(self.log))
         values["disable"] = list(self.disable)
         values["input_shapes"] = {name: list(shape) for name, shape in self.input_shapes.items()}
         return values

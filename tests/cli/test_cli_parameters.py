@@ -4,6 +4,7 @@ import pytest
 from tuner.cli.ledger import Ledger
 from tuner.cli.parameters import Duration, InputShape
 from tuner.events import RunProgress, TaskProgress
+from tuner.options import TuneOptions
 from tuner.units import bytes_text, per_cent, rate, seconds, times
 
 pytestmark = pytest.mark.pure
@@ -68,3 +69,8 @@ def test_time_goes_to_the_task_at_work():
     ledger.take(progress(["done", "waiting"], 5, 3, 4))
     ledger.take(progress(["done", "done"], 5, 3, 7))
     assert ledger.seconds == [{"search": 1, "build": 2, "run": 3}, {"search": 4, "build": 1, "run": 4}]
+
+
+def test_a_password_does_not_get_into_logs():
+    options = TuneOptions(log="postgresql://me:secret@host/records")
+    assert options.to_dict()["log"] == "postgresql://me:***@host/records"

@@ -122,6 +122,15 @@ def test_weights_come_back_on_cache_lines(tmp_path):
         assert after.ctypes.data % 64 == 0 or after.size == 0
 
 
+@pytest.mark.parametrize("count", [-1, 1 << 50])
+def test_weights_outside_the_file_are_refused(tmp_path, count):
+    payload = json.dumps({"weights": {"start": 0, "bytes": count, "arrays": []}, "description": {}}).encode()
+    path = tmp_path / "file"
+    path.write_bytes(payload + len(payload).to_bytes(8, "little") + artifact.MAGIC)
+    with pytest.raises(UserError, match="weights lie outside the file"):
+        artifact.read(path)
+
+
 def test_features_of_the_target_are_compared_with_the_cpu(tmp_path):
     features = required_features(resolve_target("llvm -mcpu=skylake-avx512"))
     assert {"avx2", "fma", "avx512f"} <= set(features)

@@ -120,6 +120,19 @@ def test_inputs_of_every_type(dtype: str, input_set: str) -> None:
     assert one.output_bytes == 4 * numpy_dtype(dtype).itemsize
 
 
+@pytest.mark.parametrize("input_set", ["random", "extremes"])
+def test_bytes_with_a_wrong_sign_or_saturating_sums_are_found_out(input_set: str) -> None:
+    generator = np.random.default_rng(2)
+    specs = [BufferSpec(name, (32, 64), dtype, False) for name, dtype in (("A", "uint8"), ("B", "int8"))]
+    a, b = (input_values(input_set, spec, generator, False) for spec in specs)
+    products = a.astype("i4") * b
+    expected = products.sum(axis=1)
+    signed = (a.view("i1").astype("i4") * b).sum(axis=1)
+    saturated = np.clip(products[:, ::2] + products[:, 1::2], -(1 << 15), (1 << 15) - 1).sum(axis=1)
+    for wrong in (signed, saturated):
+        assert compare(wrong, expected, "int32", tolerance("int32", 64), "C", input_set).message
+
+
 def test_positive_inputs_have_no_sign_and_no_zero() -> None:
     spec = BufferSpec("A", (1000,), "float32", False)
     for name in INPUT_SETS:

@@ -59,10 +59,10 @@ def test_children_load_the_rules_and_a_later_compile_needs_none(tmp_path):
     log = tmp_path / "run.jsonl"
     options = tuner.TuneOptions(trials=12, batch=6, strategy="random", log=log, rules=RULES, threads=1)
     func = transposition()
-    result = tuner.tune(func, options=options)
-    assert result.tasks[0].failed == 0
-    sketches = [json.loads(line).get("plan", {}).get("sketch") for line in log.read_text().splitlines()]
-    assert OURS in sketches
+    tuner.tune(func, options=options)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    ours = [line for line in lines if line.get("plan", {}).get("sketch") == OURS]
+    assert ours and not any((line["failure"] or {}).get("stage") == "generate" for line in ours)
     model = tuner.compile(func, records=log, threads=1)
     assert model.coverage[0].source == "tuned"
     source = np.random.default_rng(3).random((3, 24, 40), np.float32)

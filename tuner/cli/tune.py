@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from records.errors import without_password
 from tuner.cli.interruption import Interruption
 from tuner.cli.output import only_json, people, print_json
 from tuner.cli.parameters import (
@@ -198,7 +199,7 @@ def _show(result: TuneResult, display: ProgressDisplay, as_json: bool) -> None:
         out.print(line, soft_wrap=True)
     words = [f"Stopped: {result.stopped}.", f"Took {seconds(result.seconds['total'])}."]
     if result.log is not None:
-        words.append(f"Log: {result.log}")
+        words.append(f"Log: {without_password(result.log)}")
     else:
         words.append("Nothing was kept: give --log to keep measurements.")
     out.print(" ".join(words), soft_wrap=True)
@@ -230,7 +231,7 @@ def _values(result: TuneResult, display: ProgressDisplay) -> dict[str, Any]:
         "seconds": result.seconds,
         "stages": result.stages,
         "measured": result.measured,
-        "log": result.log,
+        "log": None if result.log is None else without_password(result.log),
         "target": result.target,
         "threads": result.threads,
         "interrupted": result.interrupted,

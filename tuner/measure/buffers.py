@@ -151,7 +151,9 @@ def input_values(
     products are exact in any order; ``extremes`` are log-uniform over 24 binary orders of magnitude
     (8 for 16-bit and narrower floats) around 1 with either sign: far apart, yet no product of two of them
     and no sum of a million such products overflows; ``zeros`` are zero. Integer inputs of 32 bits and
-    more are 0 or 1, because they may be indices; narrower ones are small.
+    more are 0 or 1, because they may be indices. Narrower ones are drawn from all 8-bit numbers, or on
+    ``extremes`` from the ends of their range: what takes one sign for the other, or keeps sums of two
+    products in 16 bits (``vpmaddubsw`` saturates), is found out, and 65,000 products still fit 32 bits.
 
     Args:
         name: One of :data:`INPUT_SETS`.
@@ -165,8 +167,7 @@ def input_values(
     if not is_floating(spec.dtype):
         if dtype.itemsize >= 4 or dtype.kind == "b":
             return generator.integers(0, 2, spec.shape).astype(dtype)
-        low = 0 if dtype.kind == "u" else -3 if name == "integers" else -8
-        return generator.integers(low, 4 if name == "integers" else 8, spec.shape).astype(dtype)
+        return _narrow_integers(name, dtype.kind == "u", spec.shape, generator).astype(dtype)
     if name == "integers":
         return generator.integers(1 if is_positive else -3, 4, spec.shape).astype(dtype)
     if name == "extremes":
@@ -175,6 +176,17 @@ def input_values(
         return (values if is_positive else values * generator.choice((-1.0, 1.0), spec.shape)).astype(dtype)
     values32 = generator.random(spec.shape, dtype=np.float32)
     return (values32 + np.float32(0.5) if is_positive else values32 * 2 - 1).astype(dtype, copy=False)
+
+
+def _narrow_integers(
+    name: str, is_unsigned: bool, shape: tuple[int, ...], generator: np.random.Generator
+) -> NDArray[np.int64]:
+    low, high = (0, 255) if is_unsigned else (-128, 127)
+    if name == "integers":
+        return generator.integers(max(low, -3), 4, shape)
+    if name == "extremes":
+        return generator.choice(np.array([low, high]), shape)
+    return generator.integers(low, high + 1, shape)
 
 
 def is_floating(dtype: str) -> bool:
