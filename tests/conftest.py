@@ -1,6 +1,11 @@
 """Rules that hold for every test."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test asserts a time, and a busy machine may stop any example for a second.
+settings.register_profile("tirtune", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tirtune")
 
 NEEDS = {"pure", "tvm", "gpu"}
 

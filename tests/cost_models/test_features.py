@@ -41,7 +41,7 @@ def test_features_are_finite_and_of_fixed_width(which):
     np.testing.assert_array_equal(seconds, draft_seconds(nests, MACHINE))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 1000), size=st.integers(2, 9))
 def test_features_of_a_batch_equal_features_one_by_one(seed, size):
     for name, nests in populations(np.random.default_rng(seed), size):

@@ -97,7 +97,7 @@ def test_a_stride_of_a_line_costs_a_line_each():
     assert value(stage.footprints[0].lines, 0, 0) == 8
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_affine_access_is_bounded_and_monotone(data):
     depth = data.draw(st.integers(1, 4))

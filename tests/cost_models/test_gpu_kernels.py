@@ -74,7 +74,7 @@ def test_wavefronts_count_bank_conflicts(stride_bytes: int, unit_bytes: int, wan
     assert wavefronts(LANES * stride_bytes, np.array([float(unit_bytes)]))[0] == wanted
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 4096), min_size=32, max_size=32))
 def test_a_warp_never_costs_more_than_its_lanes(words: list[int]) -> None:
     addresses = np.array([words], dtype=np.float64) * 4

@@ -42,7 +42,7 @@ def merged(*sources):
 batches = st.lists(lines, max_size=8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(batches, batches, batches)
 def test_merging_is_commutative_associative_and_idempotent(a, b, c):
     a, b, c = store_of(*a), store_of(*b), store_of(*c)
@@ -54,7 +54,7 @@ def test_merging_is_commutative_associative_and_idempotent(a, b, c):
     assert merge([a, b], once).added == 0
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(a=batches, b=batches)
 def test_merged_files_are_the_same_bytes_in_any_order(tmp_path, a, b):
     texts = []

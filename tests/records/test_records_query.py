@@ -169,7 +169,7 @@ def test_history_has_all_that_resume_needs():
     assert (empty.trials, empty.best) == (0, None)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(records(), max_size=12), st.randoms(use_true_random=False))
 def test_rankings_and_lookups_do_not_depend_on_the_order_of_records(lines, rng):
     shuffled = list(lines)
@@ -188,7 +188,7 @@ def test_rankings_and_lookups_do_not_depend_on_the_order_of_records(lines, rng):
     assert answers(lines) == answers(shuffled)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(records(), max_size=12))
 def test_what_is_looked_up_is_never_wrong_or_from_elsewhere(lines):
     here = Environment(cpu="A", isa="x", cores=2, threads=2, tvm="1")

@@ -2,7 +2,7 @@
 
 import pytest
 from checking import block_names, check_same
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples import conv_nchw, conv_nhwc, matmul
 
@@ -15,7 +15,6 @@ pure = pytest.mark.pure
 
 
 @pure
-@settings(deadline=None)
 @given(st.integers(1, 1500), st.integers(1, 24), st.floats(0, 1))
 def test_covers_reach_every_element_and_keep_their_promises(extent, multiple, waste):
     for cover in covers_of(extent, multiple, waste):
