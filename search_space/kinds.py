@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from search_space.cpu import CPU_RULES
@@ -48,7 +49,7 @@ def _finish_cpu(module: Any) -> Any:
 
 SPACES: Mapping[str, Space] = {
     "llvm": Space(CPU_RULES, alternatives, _finish_cpu, _unchanged, {}, fitted),
-    "cuda": Space(GPU_RULES, alternatives, _unchanged, bind_untuned, LOWERING),
+    "cuda": Space(GPU_RULES, partial(alternatives, has_caches=False), _unchanged, bind_untuned, LOWERING),
 }
 """Target kind to search space."""
 

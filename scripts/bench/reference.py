@@ -124,6 +124,13 @@ def _softmax(_: Mapping[str, int], a: Mapping[str, Array]) -> Array:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
+def _layer_norm(_: Mapping[str, int], a: Mapping[str, Array]) -> Array:
+    data = a["data"].astype(np.float64)
+    centred = data - data.mean(axis=-1, keepdims=True)
+    spread = np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + 1e-5)
+    return np.asarray(centred / spread * a["scale"] + a["shift"])
+
+
 def _attention(_: Mapping[str, int], a: Mapping[str, Array]) -> Array:
     return np.asarray(np.einsum("blhd,bmhd->bhlm", a["query"], a["value"], optimize=True))
 
@@ -138,5 +145,6 @@ _FORMULAE: Mapping[str, Callable[[Mapping[str, int], Mapping[str, Array]], Any]]
     "mm": _matmul,
     "nrm": _norm,
     "sfm": _softmax,
+    "layernorm": _layer_norm,
     "tbg": _attention,
 }

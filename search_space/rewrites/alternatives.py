@@ -9,6 +9,8 @@ from search_space.rewrites.base import Rewrite
 from search_space.rewrites.contraction import Contraction, contraction_of
 from search_space.rewrites.fuse_rows import fuse_rows
 from search_space.rewrites.im2col import im2col
+from search_space.rewrites.moments import piecewise_moments
+from search_space.rewrites.online_softmax import online_softmax
 from search_space.rewrites.overlap import Cover, covers_of, label_of, overlap, plain_layout
 from search_space.rewrites.pad_axis import pad_stage
 from search_space.rewrites.program import NotLiftable, Program, Stage, lift
@@ -40,7 +42,7 @@ SMALL = 5
 """Fewer lanes than this are left alone: most of a padded vector would be wasted."""
 
 
-def alternatives(func: Any) -> list[Rewrite]:
+def alternatives(func: Any, has_caches: bool = True) -> list[Rewrite]:
     """Find other ways to compute an unscheduled function.
 
     The reduction with the most iterations is what is rewritten; padding before it and element-wise
@@ -48,6 +50,8 @@ def alternatives(func: Any) -> list[Rewrite]:
 
     Args:
         func: A PrimFunc in TensorIR form.
+        has_caches: Whether one core runs the passes over a row one after the other, through its caches:
+            then long rows may be computed piece by piece.
 
     Returns:
         Rewrites with unique names; none if the function has another form. ``func`` is not among them.
@@ -56,7 +60,9 @@ def alternatives(func: Any) -> list[Rewrite]:
         program = lift(func)
     except NotLiftable:
         return []
-    on_rows = (softmax(program), softmax(program, LANES), row_tails(program, LANES))
+    on_rows = [softmax(program), softmax(program, LANES), row_tails(program, LANES)]
+    if has_caches:
+        on_rows += [online_softmax(program, LANES), piecewise_moments(program, LANES)]
     of_rows = [r for r in on_rows if r is not None]
     stage = program.anchor()
     contraction = contraction_of(program, stage) if stage is not None else None

@@ -21,14 +21,14 @@ is computed once a row. Results differ by a few units in the last place of the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from search_space.rewrites.base import Rewrite
 from search_space.rewrites.emit import Builder, Emitter, Layout, combine, emit, reduce_axes
-from search_space.rewrites.program import Axis, Program, Stage, loads_of, substitute
-from search_space.tvm_api import structural_equal, tirx, tvm, tvm_ffi
+from search_space.rewrites.program import Program, Stage, loads_of, substitute
+from search_space.rewrites.row_patterns import is_row, is_row_sum, row_division, shifted_exponent
+from search_space.tvm_api import structural_equal, tirx, tvm_ffi
 
 _MINUS_INFINITY_BITS = 0xFF800000 - 2**32
 
@@ -55,34 +55,17 @@ def softmax(program: Program, multiple: int = 1) -> Rewrite | None:
             continue
         if stage.axes[-1].extent < MIN_ROW:
             continue
-        if (exponent := _shifted_exponent(program, stage)) is not None:
+        if (exponent := shifted_exponent(program, stage)) is not None:
             if multiple > 1 and stage.axes[-1].extent % multiple:
                 builders += _padded(program, stage, exponent, multiple)
                 padded.append(stage)
             else:
                 builders.append((stage, _powers(stage, exponent)))
-        elif (division := _row_division(program, stage)) is not None:
+        elif (division := row_division(program, stage)) is not None:
             builders.append((stage, _scaled(program, stage, *division)))
     if not builders or (multiple > 1 and not padded):
         return None
     return Rewrite(f"scaled{multiple}" if padded else "scaled", emit(program, builders), 1.0)
-
-
-def _shifted_exponent(program: Program, stage: Stage) -> Any | None:
-    """Return ``x - M`` where a stage is ``exp(x - M)`` and M the maximum of x over the last axis."""
-    value = stage.value
-    if str(getattr(getattr(value, "op", None), "name", "")) != "tirx.exp":
-        return None
-    exponent = value.args[0]
-    if not isinstance(exponent, tirx.Sub):
-        return None
-    largest = program.producer(getattr(exponent.b, "source", None)) if _is_load(exponent.b) else None
-    if largest is None or largest.combiner != "max" or len(largest.reduction) != 1:
-        return None
-    # What the maximum is over, written with the axes of this stage.
-    rows = list(zip((a.var for a in largest.axes), exponent.b.indices, strict=True))
-    over = substitute(largest.value, [*rows, (largest.reduction[0].var, stage.axes[-1].var)])
-    return exponent if structural_equal(over, exponent.a) else None
 
 
 def _powers(stage: Stage, exponent: Any) -> Builder:
@@ -141,9 +124,9 @@ def _padded(program: Program, stage: Stage, exponent: Any, multiple: int) -> lis
         return tensor, None
 
     found: list[tuple[Stage, Builder]] = [(stage, powers)]
-    if program.readers(largest.buffer) == (stage,) and _is_row(exponent.b.indices, axes):
+    if program.readers(largest.buffer) == (stage,) and is_row(exponent.b.indices, axes):
         found.append((largest, maximum))
-    found += [(s, _summed(s, extent)) for s in program.readers(stage.buffer) if _is_row_sum(s, stage)]
+    found += [(s, _summed(s, extent)) for s in program.readers(stage.buffer) if is_row_sum(s, stage)]
     return found
 
 
@@ -158,39 +141,6 @@ def _summed(stage: Stage, extent: int) -> Builder:
         return emitter.compute(stage.shape, body, stage.name, names), None
 
     return build
-
-
-def _is_row_sum(stage: Stage, powers: Stage) -> bool:
-    """Report whether a stage sums whole rows of another one as they are."""
-    return (
-        stage.combiner == "sum"
-        and len(stage.reduction) == 1
-        and _is_load(stage.value)
-        and len(stage.value.indices) == len(powers.axes)
-        and _is_row(stage.value.indices[:-1], (*stage.axes, stage.reduction[0]))
-        and stage.value.indices[-1].same_as(stage.reduction[0].var)
-    )
-
-
-def _is_row(indices: Sequence[Any], axes: Sequence[Axis]) -> bool:
-    """Report whether indices are all axes but the last, in their order."""
-    return len(indices) == len(axes) - 1 and all(
-        hasattr(i, "ty") and i.same_as(a.var) for i, a in zip(indices, axes, strict=False)
-    )
-
-
-def _row_division(program: Program, stage: Stage) -> tuple[Any, Any] | None:
-    """Return a stage's division by an element that does not depend on its last axis, and that element."""
-    found: list[tuple[Any, Any]] = []
-
-    def visit(node: Any) -> None:
-        if not _is_load(node.b) or program.producer(node.b.source) is None or str(node.ty) != "float32":
-            return
-        if not _uses(node.b.indices, stage.axes[-1].var):
-            found.append((node, node.b))
-
-    tvm_ffi.structural_walk(stage.value, [(tirx.Div, visit)])
-    return found[0] if len(found) == 1 else None
 
 
 def _scaled(program: Program, stage: Stage, division: Any, divisor: Any) -> Builder:
@@ -220,15 +170,3 @@ def _scaled(program: Program, stage: Stage, division: Any, divisor: Any) -> Buil
         return emitter.compute(stage.shape, body, stage.name, [a.name for a in stage.axes]), None
 
     return build
-
-
-def _is_load(expression: Any) -> bool:
-    return isinstance(expression, tvm.ir.TensorLoad)
-
-
-def _uses(indices: Sequence[Any], variable: Any) -> bool:
-    found: list[Any] = []
-    for index in indices:
-        if hasattr(index, "ty"):
-            tvm_ffi.structural_walk(index, [(tvm.ir.Var, lambda v: found.append(v.same_as(variable)))])
-    return any(found)

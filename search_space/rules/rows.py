@@ -13,7 +13,8 @@ after::
       for k0: vector k1: S.rf[k1] += exp(...);                       for k1: S += S.rf[k1]
       for j0: vector j1: D[i, ...] = ...
 
-The split of a reduction into vector lanes is Ansor's rule 6 (reduction factorisation).
+The split of a reduction into vector lanes is Ansor's rule 6 (reduction factorisation). Passes over the
+pieces of a row (see ``rewrites/pieces.py``) run together: :mod:`search_space.rules.row_pieces`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from search_space.nest import Bools, LoopNest
 from search_space.rules.elementwise import at_least, spatial_nest
 from search_space.rules.epilogue import vector_annotate
 from search_space.rules.rfactor import factor_lanes, loop_roles, reduction_lanes, vectorise_partial
+from search_space.rules.row_pieces import piecewise, run_together
 from search_space.steps import Memory, PlainStep
 from search_space.tvm_api import Schedule
 
@@ -120,12 +122,17 @@ class RowsStep(PlainStep):
                 sch.compute_at(sch.get_sblock(block.name), row, preserve_unit_loops=True)
             for rv in reversed(partial.get(block.name, [])):
                 sch.compute_at(rv, row, preserve_unit_loops=True)
+        members = piecewise(self.chain, self.rows)
+        passes = [rv for m in members for rv in (*partial.get(m.name, ()), sch.get_sblock(m.name))]
+        if passes:
+            run_together(sch, passes, self.rows + (members[0].name in partial), 2)
         for block in self.chain:
+            above = 3 if block in members else 2
             width = self.hardware.lanes(block.writes[0].element_bytes)
             for rv in partial.get(block.name, []):
-                vectorise_partial(sch, rv, 2, width)
+                vectorise_partial(sch, rv, above, width)
             if not block.is_reduction and self._is_vector(block, width):
-                inner = list(sch.get_loops(sch.get_sblock(block.name)))[2:]
+                inner = list(sch.get_loops(sch.get_sblock(block.name)))[above:]
                 vector_annotate(sch, inner[-1:], width, unroll=False)
 
     @staticmethod

@@ -32,6 +32,8 @@ CASES = (
     ("sfm:32,64", "rows"),
     ("sfm:32,64", "scaled-rows"),
     ("sfm:12,49", "scaled16-rows"),
+    ("sfm:2,4096", "online1024-rows"),
+    ("layernorm:2,4096", "moments1024-rows"),
     ("nrm:1,64,64", "factored"),
     ("nrm:1,9,49", "tails16-factored-factored"),
     ("gmm:1,32,64,64,dtype=int8", "tiled.vnni_u8s8"),

@@ -144,6 +144,12 @@ def _softmax(problem: Problem, a: Mapping[str, Array]) -> list[OnnxOperator]:
     return _plain([helper.make_node("Softmax", ["data"], ["out"], axis=-1)], problem, a)
 
 
+def _layer_norm(problem: Problem, a: Mapping[str, Array]) -> list[OnnxOperator]:
+    names = ["data", "scale", "shift"]
+    node = helper.make_node("LayerNormalization", names, ["out"], axis=-1, epsilon=1e-5)
+    return _plain([node], problem, a)
+
+
 def _attention(problem: Problem, a: Mapping[str, Array]) -> list[OnnxOperator]:
     nodes = [
         helper.make_node("Transpose", ["query"], ["left"], perm=[0, 2, 1, 3]),
@@ -159,5 +165,6 @@ _MAKERS: Mapping[str, Callable[[Problem, Mapping[str, Array]], list[OnnxOperator
     "mm": _product,
     "nrm": _norm,
     "sfm": _softmax,
+    "layernorm": _layer_norm,
     "tbg": _attention,
 }

@@ -134,6 +134,12 @@ def _softmax(_: Problem, t: Mapping[str, Tensor]) -> list[Variant]:
     return [_variant("softmax", partial(torch.softmax, t["data"], -1), lambda out: out)]
 
 
+def _layer_norm(_: Problem, t: Mapping[str, Tensor]) -> list[Variant]:
+    data, scale, shift = t["data"], t["scale"], t["shift"]
+    call = partial(torch.nn.functional.layer_norm, data, scale.shape, scale, shift, 1e-5)
+    return [_variant("layer_norm", call, lambda out: out)]
+
+
 def _attention(_: Problem, t: Mapping[str, Tensor]) -> list[Variant]:
     query, value = t["query"], t["value"]
 
@@ -150,5 +156,6 @@ _MAKERS: Mapping[str, Callable[[Problem, Mapping[str, Tensor]], list[Variant]]] 
     "mm": _product,
     "nrm": _norm,
     "sfm": _softmax,
+    "layernorm": _layer_norm,
     "tbg": _attention,
 }
