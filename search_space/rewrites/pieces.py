@@ -9,7 +9,7 @@ from search_space.rewrites.emit import Layout
 from search_space.rewrites.program import Axis, substitute
 from search_space.tvm_api import tirx
 
-MIN_ROW = 4096
+MIN_ROW = 8192
 """Shorter rows stay in the first cache level as a whole: pieces only add work there."""
 PIECE = 1024
 """Most elements of a piece: operand, result and partial sums of one take 8 to 12 KiB."""

@@ -20,6 +20,7 @@ from search_space.access import BlockInfo
 from search_space.decisions import Columns, Slot, choice, divisors
 from search_space.hardware import Hardware
 from search_space.nest import Access, Bools, LoopNest, Table, flags
+from search_space.rules.streaming import mark_streamed, stream_slots, streamed
 from search_space.steps import Memory, PlainStep
 from search_space.tvm_api import Schedule
 
@@ -49,13 +50,14 @@ class ElementwiseStep(PlainStep):
         return prod(self._extents) if self._flat else self._extents[-1]
 
     def slots(self) -> tuple[Slot, ...]:
-        """Own the number of tasks and the vector width."""
+        """Own the number of tasks, the vector width, and how a large result is stored."""
         outer = self._outer_extent(self._widths()[0])
         tasks = [d for d in divisors(outer) if d <= 64 * self.hardware.cores]
         picked = sorted({1, *(at_least(tasks, self.hardware.cores * grain) for grain in (1, 2, 4, 16))})
         return (
             choice(f"{self.block.name}.tasks", tuple(picked)),
             choice(f"{self.block.name}.lanes", self._widths()),
+            *stream_slots(self.block, self.hardware),
         )
 
     def _outer_extent(self, lanes: int) -> int:
@@ -72,11 +74,13 @@ class ElementwiseStep(PlainStep):
         return tuple(dict.fromkeys(widths)) if contiguous else (1,)
 
     def valid(self, columns: Columns) -> Bools:
-        """Accept where the tasks divide the loops that they share."""
+        """Accept where the tasks divide the loops that they share; only vectors are streamed."""
         tasks = columns.choice(f"{self.block.name}.tasks")
         lanes = columns.choice(f"{self.block.name}.lanes")
         outer = prod(self._extents) // lanes if self._flat else np.full(columns.size, self._outer_extent(1))
-        return np.asarray(outer % tasks == 0)
+        return np.asarray(
+            (outer % tasks == 0) & (~streamed(self.block, self.hardware, columns) | (lanes > 1))
+        )
 
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Fuse, split by tasks, vectorise."""
@@ -97,6 +101,8 @@ class ElementwiseStep(PlainStep):
             tasks = 1
         if tasks > 1:
             sch.parallel(outer)
+        if streamed(self.block, self.hardware, columns)[0]:
+            mark_streamed(sch, list(sch.get_loops(sch.get_sblock(self.block.name)))[:-1][:2][-1])
         if lanes > 1:
             sch.vectorize(inner)
         elif self.block.conditional:

@@ -33,6 +33,7 @@ from search_space.rules.elementwise import at_least, spatial_nest
 from search_space.rules.epilogue import vector_annotate
 from search_space.rules.rfactor import factor_lanes, loop_roles, reduction_lanes, vectorise_partial
 from search_space.rules.row_pieces import piecewise, run_together
+from search_space.rules.streaming import mark_streamed, stream_slots, streamed
 from search_space.steps import Memory, PlainStep
 from search_space.tvm_api import Schedule
 
@@ -76,7 +77,7 @@ class RowsStep(PlainStep):
         return f"{self.last.name}.rows"
 
     def slots(self) -> tuple[Slot, ...]:
-        """Own the number of tasks, the rows that take turns, and the lanes of each reduction."""
+        """Own the tasks, the rows that take turns, the lanes of reductions, how a large result is stored."""
         # A thread gets one run of consecutive tasks, so even one task a row costs little.
         tasks = list(divisors(self._row_count))
         picked = sorted({1, *(at_least(tasks, self.hardware.cores * grain) for grain in (1, 2, 4, 16))})
@@ -90,7 +91,12 @@ class RowsStep(PlainStep):
             if block.is_reduction:
                 extent = block.axes[block.reduction[-1]].extent
                 found.append(choice(self._lane_name(block), reduction_lanes(extent, block, self.hardware)))
-        return tuple(found)
+        return (*found, *self._stream_slots())
+
+    def _stream_slots(self) -> tuple[Slot, ...]:
+        width = self.hardware.lanes(self.last.writes[0].element_bytes)
+        is_vector = not self.last.is_reduction and self._is_vector(self.last, width)
+        return stream_slots(self.last, self.hardware) if is_vector else ()
 
     def valid(self, columns: Columns) -> Bools:
         """Accept where tasks and interleaved rows divide the rows together."""
@@ -117,6 +123,8 @@ class RowsStep(PlainStep):
         outer, row, _ = sch.split(fused, [tasks, None, rows])
         if tasks > 1:
             sch.parallel(outer)
+        if self._stream_slots() and streamed(self.last, self.hardware, columns)[0]:
+            mark_streamed(sch, row)
         for block in reversed(self.chain):
             if block is not self.last:
                 sch.compute_at(sch.get_sblock(block.name), row, preserve_unit_loops=True)

@@ -16,7 +16,7 @@ from tuner.workloads.rows import layer_norm
 
 pytestmark = pytest.mark.tvm
 
-ROW = 4096
+ROW = 8192
 
 
 def normalised(shape=(2, 3, ROW), lead=1.0):
@@ -89,7 +89,7 @@ def test_infinite_masks_huge_values_and_not_a_number_in_pieces():
     "make",
     [
         lambda: plain((5, 1024)),
-        lambda: plain((2, 4099)),
+        lambda: plain((2, 8209)),
         lambda: with_a_gap((2, 19)),
         lambda: without_maximum((2, ROW)),
         lambda: maximum_of_something_else((2, ROW)),
@@ -139,7 +139,7 @@ def deviations_from_another_row():
     "make",
     [
         lambda: normalised((2, 3, 1024)),
-        lambda: normalised((2, 3, 4099)),
+        lambda: normalised((2, 3, 8209)),
         deviations_from_another_row,
         lambda: plain((3, ROW)),
     ],
@@ -149,11 +149,11 @@ def test_other_rows_keep_their_two_passes(make):
 
 
 def test_pieces_divide_rows_into_whole_vectors():
-    for extent in range(4096, 70000, 16):
+    for extent in range(8192, 90000, 16):
         piece = piece_of(extent, 16)
         assert piece is None or (extent % piece == 0 and piece % 16 == 0 and 256 <= piece <= 1024)
-    assert piece_of(8192, 16) == 1024
-    assert piece_of(4000, 16) is None
+    assert piece_of(16384, 16) == 1024
+    assert piece_of(8000, 16) is None
 
 
 def test_only_where_one_core_runs_the_passes_of_a_row():

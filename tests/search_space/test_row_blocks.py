@@ -38,7 +38,7 @@ def attention_rows(length):
 
 
 def long_layer_norm_of_a_sum():
-    shape = (3, 2, 4096)
+    shape = (3, 2, 8192)
     left, right = te.placeholder(shape, name="left"), te.placeholder(shape, name="right")
     scale, shift = te.placeholder(shape[2:], name="scale"), te.placeholder(shape[2:], name="shift")
     return te.create_prim_func(
@@ -53,7 +53,7 @@ CASES = {
     "softmax 7": lambda: attention_rows(7),
     "softmax 197": lambda: attention_rows(197),
     "softmax 208": lambda: attention_rows(208),
-    "softmax 5120": lambda: attention_rows(5120),
+    "softmax 9216": lambda: attention_rows(9216),
     "long layer norm": long_layer_norm_of_a_sum,
 }
 
@@ -81,7 +81,7 @@ def test_a_condition_along_a_loop_splits_it():
 @pytest.mark.parametrize(
     ("name", "sketch", "passes"),
     [
-        ("softmax 5120", "online1024-rows", {"largest_piece", "powers", "total_piece"}),
+        ("softmax 9216", "online1024-rows", {"largest_piece", "powers", "total_piece"}),
         ("long layer norm", "moments1024-rows", {"row_sum_piece", "square_sum_piece"}),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from search_space.tvm_api import tirx, tvm
+from tuner.measure.streaming import stream_stores
 
 
 def gpu_pipeline() -> tuple[Any, Any, Any]:
@@ -52,6 +53,7 @@ def cpu_pipeline() -> tuple[Any, Any, Any]:
             s_tir.HoistIfThenElse(),
             passes.UnrollLoop(),
             passes.StmtSimplify(),
+            stream_stores(),
             s_tir.RewriteUnsafeSelect(),
             passes.FP8ComputeLegalize(),
             passes.AnnotateEntryFunc(),
