@@ -33,7 +33,7 @@ def ulp_error(got, exact):
     with np.errstate(all="ignore"):
         rounded = exact.astype(np.float32)
         exponent = np.frexp(np.where(np.isfinite(exact), exact, 1.0))[1]
-        unit = np.ldexp(1.0, np.maximum(exponent - 24, -149))
+        unit = np.where(exact == 0, 2.0**-149, np.ldexp(1.0, np.maximum(exponent - 24, -149)))
         error = np.abs(wide - exact) / unit
     same = (np.isnan(exact) & np.isnan(wide)) | (rounded == got)
     return np.where(
