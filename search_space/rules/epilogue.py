@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from search_space.access import BlockInfo
-from search_space.decisions import Columns
+from search_space.decisions import Columns, Slot
 from search_space.nest import Access, Floats, LoopNest, Table, flags
+from search_space.rules.streaming import mark_streamed, stream_slots, streamed
 from search_space.steps import Memory, PlainStep
 from search_space.tiling import Tiling
 from search_space.tvm_api import Schedule
@@ -64,6 +65,14 @@ class AttachEpilogueStep(PlainStep):
     tiling: Tiling
     consumer: BlockInfo | None
 
+    @property
+    def _writer(self) -> BlockInfo:
+        return self.consumer or self.tiling.block
+
+    def slots(self) -> tuple[Slot, ...]:
+        """Own how a large result is stored."""
+        return stream_slots(self._writer, self.tiling.hardware)
+
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Compute the epilogue after S2, or after S1 where the reduction is blocked."""
         tiling = self.tiling
@@ -71,6 +80,8 @@ class AttachEpilogueStep(PlainStep):
         blocked = float(tiling.reduction_blocks(columns)[0]) > 1
         at = levels["S1" if blocked else "S2"][-1]
         block = memory.blocks[f"{tiling.block.name}.epilogue"]
+        if streamed(self._writer, tiling.hardware, columns)[0]:
+            mark_streamed(sch, levels["S1"][0])
         before = len(sch.get_loops(sch.get_sblock(tiling.block.name))[: _depth(sch, tiling, at)])
         sch.reverse_compute_at(block, at, preserve_unit_loops=True)
         inner = list(sch.get_loops(block))[before:]

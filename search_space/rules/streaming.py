@@ -60,7 +60,7 @@ def is_streamable(block: BlockInfo, hardware: Hardware) -> bool:
     """Report whether a block has the slot."""
     use = block.writes[0]
     size = prod(use.shape) * use.element_bytes
-    in_order = bool(block.axes) and not block.is_reduction and use.last_coefficient(len(block.axes) - 1) == 1
+    in_order = any(use.last_coefficient(i) == 1 for i in block.spatial)
     known = use.dtype in STREAMED_TYPES and len(block.writes) == 1
     return block.is_output and known and in_order and size > MIN_SHARE * hardware.l3_bytes
 

@@ -13,6 +13,9 @@ from scripts.bench.sides.base import Variant
 from search_space.hardware import resolve_target
 from search_space.tvm_api import IRModule, te, tvm
 
+ALIGNMENT = 64
+"""Bytes that TVM aligns arguments to, and relies on."""
+
 
 def variant_of(name: str, function: Any, problem: Problem, arrays: Mapping[str, Array]) -> Variant:
     """Bind a function in destination-passing style to its arguments."""
@@ -33,7 +36,13 @@ def trivial() -> Callable[[], Any]:
 
 
 def tensor_of(array: Array, dtype: str) -> Any:
-    """Copy an array into a TVM tensor."""
-    tensor = tvm.runtime.empty(array.shape, dtype)
+    """Copy an array into a TVM tensor over memory of NumPy, which the libraries' inputs lie in too.
+
+    NumPy asks the system for huge pages, TVM's own allocation does not: that is a difference between
+    allocators, not between kernels.
+    """
+    raw = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    tensor = tvm.runtime.from_dlpack(raw[start : start + array.nbytes])._create_view(array.shape, dtype)
     tensor.copyfrom(array)
     return tensor
