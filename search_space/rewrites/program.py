@@ -90,6 +90,10 @@ class Program:
         """Return the stages that read a buffer."""
         return tuple(s for s in self.stages if any(load.source.same_as(buffer) for load in loads_of(s.value)))
 
+    def is_param(self, buffer: Any) -> bool:
+        """Report whether a buffer belongs to the caller."""
+        return any(p.same_as(buffer) for p in self.params)
+
     def anchor(self) -> Stage | None:
         """Return the reduction with the most iterations: what rewrites are about."""
         sums = [s for s in self.stages if s.combiner == "sum"]
