@@ -1,5 +1,8 @@
 """Our columns against TVM's extractor, which lowers, where both define the same quantity."""
 
+import sys
+from types import ModuleType
+
 import numpy as np
 import pytest
 from tvm.s_tir.meta_schedule import TuneContext
@@ -17,6 +20,13 @@ pytestmark = pytest.mark.tvm
 FLOAT_OPS = slice(0, 7)
 VECTOR_LENGTH, UNROLLED, PARALLEL = 16 + 1, 27 + 1, 38 + 1
 CANDIDATES = 6
+
+
+@pytest.fixture(autouse=True)
+def without_intrinsics(monkeypatch):
+    """A context of TVM's tuner imports the intrinsics of every target: half a minute for nothing."""
+    name = "tvm.s_tir.tensor_intrin"
+    monkeypatch.setitem(sys.modules, name, sys.modules.get(name, ModuleType(name)))
 
 
 def lowered(ctx, sketch, row):
