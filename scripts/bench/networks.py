@@ -3,7 +3,9 @@
 ``python scripts/bench/networks.py --networks resnet18,bert,resnet50@8 --minutes 10 --json OUT.json``
 
 A network is a name of ``scripts/bench/definitions``, with ``@8`` behind it for a batch of eight. A side that
-fails is reported with its reason and the rest goes on; the results are written after every network.
+fails is reported with its reason and the rest goes on; the results are written after every network, and those
+of other networks that the file of ``--json`` already holds stay. ``--join A.json B.json`` measures nothing:
+it writes the table, the JSON and the picture of several runs.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -32,7 +35,9 @@ from scripts.bench.machine import describe
 from scripts.bench.sides.base import NoKernel
 from scripts.bench.whole import commands, metaschedule
 from scripts.bench.whole.contest import contest
-from scripts.bench.whole.report import draw, layer_table, ratios, summary, table
+from scripts.bench.whole.deadline import Deadline
+from scripts.bench.whole.report import draw, layer_table, ratios, table
+from scripts.bench.whole.results import Document, NoResults, join_results, read_results, write_results
 from scripts.bench.whole.sides import PEERS, Feeds
 from search_space.hardware import available_cores
 
@@ -40,6 +45,10 @@ DEFINITIONS: dict[str, Callable[[int], onnx.ModelProto]] = {**NETWORKS, "tiny": 
 DEFAULT = "resnet18,resnet50,mobilenet_v2,resnet3d18,dcgan,bert,vit,resnet50@8,bert@8"
 CURVE = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 """Parts of the tuning time at which the curve has points, besides its ends."""
+TUNING_REST_MINUTES = 5.0
+"""How much longer than twice its time tuning may take: it compares whole models in the end."""
+REST_MINUTES = 40.0
+"""What compiling every version, loading every side and the turns may take of one network."""
 
 
 @dataclass(slots=True)
@@ -49,6 +58,7 @@ class Work:
     Attributes:
         network: As the command names it.
         model: The ONNX file.
+        deadline: Until when everything must have ended.
         entries: Sides that have something to run.
         reasons: Side to the reason why it has nothing.
         tuning: What tuning printed.
@@ -58,6 +68,7 @@ class Work:
 
     network: str
     model: Path
+    deadline: Deadline
     entries: list[Entry] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
@@ -77,35 +88,59 @@ def main() -> None:
     unknown = [side for side in a.against if side not in PEERS]
     if unknown:
         sys.exit(f"--against names {unknown[0]!r}: known are {', '.join(PEERS)}")
-    a.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        kept = [read_results(path) for path in a.join]
+        if a.json is not None and a.json.exists():
+            kept.append(read_results(a.json))
+    except NoResults as error:
+        sys.exit(str(error))
+    # A killed run must end the processes below it: they would disturb the next one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    document = join_results(kept, DEFAULT.split(","))
+    try:
+        if not a.join:
+            document = _measure_all(names, kept, a)
+    except KeyboardInterrupt:
+        sys.exit("interrupted: finished networks are in the file of --json")
+    _publish(document, a)
+    print(table(document["results"]))
+    print(json.dumps(document["summary"], indent=1))
+
+
+def _measure_all(names: list[str], kept: list[Document], a: argparse.Namespace) -> Document:
     threads = a.threads or available_cores()
-    document: dict[str, Any] = {
+    a.folder.mkdir(parents=True, exist_ok=True)
+    own: Document = {
         "results": [],
         "machine": describe(threads),
         "command": shlex.join([Path(sys.executable).name, *sys.argv]),
         "minutes": a.minutes,
         "seed": a.seed,
     }
+    document = join_results(kept)
     began = time.monotonic()
     for name in names:
-        document["results"].append(network(name, threads, a))
-        document["summary"] = summary(document["results"])
-        document |= {"wall_seconds": time.monotonic() - began, "time_unix": time.time()}
-        if a.json is not None:
-            a.json.parent.mkdir(parents=True, exist_ok=True)
-            a.json.write_text(json.dumps(document, indent=1))
-        if a.picture is not None:
-            draw(document["results"], a.picture)
+        own["results"].append(network(name, threads, a))
+        own |= {"wall_seconds": time.monotonic() - began, "time_unix": time.time()}
+        document = join_results([*kept, own], DEFAULT.split(","))
+        _publish(document, a)
         if a.profile:
-            say(layer_table(document["results"][-1]))
-        say(table(document["results"][-1:]))
-    print(table(document["results"]))
-    print(json.dumps(document.get("summary", {}), indent=1))
+            say(layer_table(own["results"][-1]))
+        say(table(own["results"][-1:]))
+    return document
+
+
+def _publish(document: Document, a: argparse.Namespace) -> None:
+    if a.json is not None:
+        write_results(document, a.json)
+    if a.picture is not None:
+        draw(document["results"], a.picture)
 
 
 def network(name: str, threads: int, a: argparse.Namespace) -> dict[str, Any]:
     """Tune and measure one network; what fails is in ``reasons``."""
-    work = Work(name, a.folder / f"{_stem(name)}.onnx")
+    began = time.monotonic()
+    work = Work(name, a.folder / f"{_stem(name)}.onnx", Deadline(60.0 * _limit_minutes(name, a)))
     outcomes: dict[str, Outcome] = {}
     layers: dict[str, Any] = {}
     try:
@@ -124,6 +159,7 @@ def network(name: str, threads: int, a: argparse.Namespace) -> dict[str, Any]:
         "compiling": work.compiling,
         "curve": _curve(work, seconds),
         "layers": layers,
+        "wall_seconds": time.monotonic() - began,
     }
     return result | {"ratios": ratios(result)}
 
@@ -146,7 +182,9 @@ def _measured(work: Work, threads: int, a: argparse.Namespace) -> tuple[dict[str
     work.entries += [Entry(side, side, {}) for side in a.against]
     say(f"{name}: {', '.join(entry.label for entry in work.entries)} in turns")
     profiled = [e.label for e in work.entries if not e.label.startswith("at ")] if a.profile else []
-    return contest(work.model, feeds, work.entries, threads, a.rounds, profiled=profiled)
+    return contest(
+        work.model, feeds, work.entries, threads, a.rounds, profiled=profiled, deadline=work.deadline
+    )
 
 
 def definition(name: str, path: Path) -> Feeds:
@@ -179,7 +217,15 @@ def _ours(work: Work, threads: int, a: argparse.Namespace) -> None:
         return
     say(f"{work.network}: tuning ours, {a.minutes:g} minutes")
     try:
-        work.tuning = commands.tune(work.model, log, a.minutes, threads, a.seed, a.reuse)
+        work.tuning = commands.tune(
+            work.model,
+            log,
+            a.minutes,
+            threads,
+            a.seed,
+            a.reuse,
+            work.deadline.left(60.0 * (2.0 * a.minutes + TUNING_REST_MINUTES)),
+        )
     except commands.CommandFailed as error:
         work.reasons["tuning"] = str(error)
         if not log.exists():
@@ -200,7 +246,9 @@ def _compiled(work: Work, label: str, records: list[Path], threads: int, folder:
     library = folder / f"{_stem(work.network)}.{label.replace(' ', '_')}.so"
     say(f"{work.network}: compiling, {label}")
     try:
-        work.compiling[label] = commands.compile_model(work.model, records, library, threads)
+        work.compiling[label] = commands.compile_model(
+            work.model, records, library, threads, work.deadline.left()
+        )
     except commands.CommandFailed as error:
         work.reasons[label] = str(error)
     else:
@@ -210,6 +258,14 @@ def _compiled(work: Work, label: str, records: list[Path], threads: int, folder:
 def _curve(work: Work, seconds: dict[str, float | None]) -> list[dict[str, float | None]]:
     ends = {"predicted": 0.0, **work.minutes, "tirtune": work.tuning.get("minutes", 0.0)}
     return [{"minutes": m, "seconds": seconds[label]} for label, m in ends.items() if label in seconds]
+
+
+def _limit_minutes(name: str, a: argparse.Namespace) -> float:
+    """Tuning, as long again for MetaSchedule, and what compiling and measuring every side may take."""
+    if a.limit is not None:
+        return float(a.limit)
+    others = a.minutes if a.metaschedule_minutes is None else a.metaschedule_minutes
+    return float(a.minutes + (others if name in a.metaschedule else 0.0) + REST_MINUTES)
 
 
 def _stem(network: str) -> str:
@@ -232,6 +288,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", action="store_true", help="the time of every layer, where a side says")
     parser.add_argument("--folder", type=Path, default=Path("out/networks"), help="models, logs, libraries")
     parser.add_argument("--reuse", action="store_true", help="take finished tuning runs of the folder")
+    parser.add_argument("--limit", type=float, help="minutes a network; tuning and 40 more when absent")
+    parser.add_argument(
+        "--join", type=Path, nargs="+", default=[], help="results to join; nothing is measured"
+    )
     parser.add_argument("--rounds", type=int, default=20, help="turns of each side")
     parser.add_argument("--threads", type=int, help="of every side; every CPU when absent")
     parser.add_argument("--seed", type=int, default=0, help="of our search")

@@ -17,7 +17,9 @@ class CommandFailed(Exception):
     """A command of ours ended with an error; the message is its last line."""
 
 
-def tune(model: Path, log: Path, minutes: float, threads: int, seed: int, reuse: bool) -> dict[str, Any]:
+def tune(
+    model: Path, log: Path, minutes: float, threads: int, seed: int, reuse: bool, timeout_seconds: float
+) -> dict[str, Any]:
     """Tune a model for a time.
 
     Args:
@@ -27,6 +29,7 @@ def tune(model: Path, log: Path, minutes: float, threads: int, seed: int, reuse:
         threads: Threads of the kernels.
         seed: Seed of the search.
         reuse: Take a finished run of the same log instead.
+        timeout_seconds: When the command is ended.
 
     Returns:
         What ``tirtune tune --json`` printed, with ``wall_seconds`` and ``time_unix`` of its start.
@@ -44,14 +47,16 @@ def tune(model: Path, log: Path, minutes: float, threads: int, seed: int, reuse:
     began, started = time.monotonic(), time.time()
     words = ["tune", str(model), "--time", f"{minutes * 60:.0f}s", "--log", str(log)]
     words += ["--threads", str(threads), "--seed", str(seed), "--quiet", "--json"]
-    answer = _command(words, threads, 3.0 * minutes * 60 + 1800)
+    answer = _command(words, threads, timeout_seconds)
     answer |= {"wall_seconds": time.monotonic() - began, "started_unix": started, "minutes": minutes}
     notes.write_text(json.dumps(answer))
     return answer
 
 
-def compile_model(model: Path, records: Sequence[Path], out: Path, threads: int) -> dict[str, Any]:
-    """Compile a model; without records every schedule is predicted.
+def compile_model(
+    model: Path, records: Sequence[Path], out: Path, threads: int, timeout_seconds: float
+) -> dict[str, Any]:
+    """Compile a model; without records every schedule is predicted; ended after ``timeout_seconds``.
 
     Returns:
         What ``tirtune compile --json`` printed, with ``wall_seconds``.
@@ -63,7 +68,7 @@ def compile_model(model: Path, records: Sequence[Path], out: Path, threads: int)
     words = ["compile", str(model), "-o", str(out), "--threads", str(threads), "--json"]
     for place in records:
         words += ["-r", str(place)]
-    answer = _command(words, threads, 1800)
+    answer = _command(words, threads, timeout_seconds)
     return answer | {"wall_seconds": time.monotonic() - began}
 
 

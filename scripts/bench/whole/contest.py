@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from scripts.bench.contestant import Contestant, SideFailed
 from scripts.bench.interleave import Entry, Outcome, outcome_of, reason_of, take_turns
+from scripts.bench.whole.deadline import Deadline, TimeIsUp
 from scripts.bench.whole.sides import Feeds
 
 WORKER = "scripts.bench.whole.worker"
@@ -28,6 +30,7 @@ def contest(
     turn_seconds: float = 0.3,
     warm_seconds: float = 0.1,
     profiled: Sequence[str] = (),
+    deadline: Deadline | None = None,
 ) -> tuple[dict[str, Outcome], dict[str, Any]]:
     """Time one model on several sides, round robin.
 
@@ -40,10 +43,12 @@ def contest(
         turn_seconds: Least timed seconds of a turn.
         warm_seconds: Least seconds of warm-up at the start of a turn.
         profiled: Labels of the sides whose layers are timed, after everything else.
+        deadline: By when every side must have its model.
 
     Returns:
         Label to outcome (a side that fails has a reason), and label to layers.
     """
+    deadline = deadline or Deadline(inf)
     outcomes: dict[str, Outcome] = {}
     loaded: dict[str, dict[str, Any]] = {}
     layers: dict[str, Any] = {}
@@ -53,7 +58,7 @@ def contest(
         common = {"model": str(model), "feeds": str(scratch / "feeds.npz")}
         common["reference"] = str(scratch / "reference.npy")
         with Contestant("onnxruntime", threads, worker=WORKER) as first:
-            reply = first.ask({"do": "reference", **common}, LOAD_SECONDS)
+            reply = first.ask({"do": "reference", **common}, deadline.left(LOAD_SECONDS))
             if reply:
                 raise SideFailed(f"no reference: {reason_of(reply)}")
         running: dict[str, Contestant] = {}
@@ -61,8 +66,8 @@ def contest(
         for entry in entries:
             side = stack.enter_context(Contestant(entry.side, threads, entry.label, worker=WORKER))
             try:
-                reply = side.ask({"do": "load", **messages[entry.label]}, LOAD_SECONDS)
-            except SideFailed as error:
+                reply = side.ask({"do": "load", **messages[entry.label]}, deadline.left(LOAD_SECONDS))
+            except (SideFailed, TimeIsUp) as error:
                 reply = {"broken": str(error)}
             if "variant" in reply:
                 running[entry.label], loaded[entry.label] = side, reply

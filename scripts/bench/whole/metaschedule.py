@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,10 @@ def tune_and_compile(
             try:
                 process.wait(minutes * 60.0)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                pass  # the time is its budget
+            finally:
+                with suppress(ProcessLookupError):  # it may have ended early
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         tuned = time.monotonic()
         done = subprocess.run(
