@@ -18,7 +18,6 @@ from records.query import lookup
 from records.store import LogView, Query, RecordStore
 from search_space.candidate import context_of, materialize, sketch_plan
 from search_space.hardware import device_name, hardware_of, target_text
-from search_space.tvm_api import ScheduleError
 from search_space.workload import Workload
 from tuner.compilation import Choice
 from tuner.errors import UserError
@@ -111,7 +110,7 @@ class Chooser:
             try:
                 plan = sketch_plan(context.sketches[proposal.sketch], proposal.row)
                 func = materialize(context, plan).module["main"]
-            except (ScheduleError, ValueError) as error:
+            except (RuntimeError, ValueError) as error:  # whatever TVM objects to, another one may do
                 refused.append(str(error).strip().splitlines()[-1])
                 continue
             expected = proposal.predicted_seconds

@@ -4,8 +4,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from scripts.bench.definitions.graph import Graph
 from search_space.hardware import resolve_target
 from tests.assets.models.small import MODELS
+from tuner.choice import Chooser
 from tuner.compilation import Choice, compile_model, untuned
 from tuner.compiled_model import random_input
 from tuner.errors import JobFailed, UserError
@@ -35,6 +37,30 @@ def test_same_outputs_as_onnxruntime(name):
     for ours, theirs, tensor in zip(outputs, expected, compiled.outputs, strict=True):
         assert ours.shape == tensor.shape
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+TRANSPOSED = {
+    # Size, kernel, stride, padding: one position, cropped, with gaps; stride 1 with and without padding.
+    "a position": (1, 4, 1, 0),
+    "a position, cropped": (1, 4, 2, 1),
+    "stride 1": (4, 4, 1, 0),
+    "stride 1, padded": (5, 3, 1, 1),
+    "stride 1, cropped": (5, 2, 1, 1),
+    "stride 3": (3, 2, 3, 0),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_transposed_convolutions_of_every_kind(name):
+    size, kernel, stride, padding = TRANSPOSED[name]
+    g = Graph("g")
+    x = g.conv_transpose(g.input("x", (2, 20, size, size)), (20, 18), kernel, stride, padding)
+    proto = g.finish(g.op("Relu", g.batch_norm(x, 18)))
+    for choose in (untuned, Chooser(resolve_target(), [])):
+        compiled = compile_model(from_onnx(proto), resolve_target(), choose)
+        assert {c.source for c in compiled.coverage} == {"default" if choose is untuned else "predicted"}
+        array = np.random.default_rng(0).standard_normal(compiled.inputs[0].shape).astype("float32")
+        np.testing.assert_allclose(compiled.run(array)[0], reference(proto, [array])[0], rtol=1e-3, atol=1e-3)
 
 
 def test_every_task_is_in_the_coverage_with_its_share():

@@ -9,7 +9,7 @@ from search_space.tvm_api import IRModule, te, tvm
 from tuner.graph.rewriter import shape_of
 from tuner.workloads.convolution import convolution, depthwise
 from tuner.workloads.rows import layer_norm, softmax
-from tuner.workloads.transposed import lay_out_phases, transposed
+from tuner.workloads.transposed import lay_out_phases, spread, transposed
 
 relax = tvm.relax
 
@@ -89,6 +89,13 @@ def _transposed(builder: Any, call: Any) -> Any:
         return _default(builder, call)
     padding = _ints(attrs.padding)
     strides, extra = _ints(attrs.strides), _ints(attrs.output_padding)
+    if shape_of(call.args[0])[1:3] == (1, 1) and not any(extra):
+        return _emit(
+            builder,
+            call,
+            "conv2d_transpose",
+            lambda x, w: spread(x, w, padding[:2], padding[2:], str(call.ty.dtype)),
+        )
     return _emit(
         builder,
         call,

@@ -18,11 +18,13 @@ from tuner.graph.rules.normalisation import decompose_batch_norm, drop_dropout
 from tuner.graph.rules.products import absorb_input_permutations, absorb_output_permutation
 from tuner.graph.rules.reshapes import drop_broadcasts, sink_batches, sink_reshapes
 from tuner.graph.rules.sinking import sink_below_windows, sink_permutations
+from tuner.graph.rules.transposed import convolve_backwards
 
 _RULES = (
     fold_shapes,
     fold_constants,
     drop_dropout,
+    convolve_backwards,
     decompose_batch_norm,
     split_clip,
     normalise_arithmetic,

@@ -87,6 +87,36 @@ def transposed(
     )
 
 
+def spread(
+    data: Any, weight: Any, before: Sequence[int], after: Sequence[int], out_dtype: str = "float32"
+) -> Any:
+    """Describe a transposed convolution of one position per image: every output meets one tap.
+
+    As :func:`transposed` it would read zeros around the position once a tap.
+
+    Args:
+        data: [N, 1, 1, CI].
+        weight: [KH, KW, CI, CO], taps in the order of the forward convolution.
+        before: Output rows and columns to drop at the start.
+        after: Output rows and columns to drop at the end.
+        out_dtype: Element type of products, sums and result.
+
+    Returns:
+        [N, KH - before - after, ..., CO].
+    """
+    size = extent_like(data)
+    batch, _, _, channels = shape_of(data)
+    *kernel, _, filters = shape_of(weight)
+    sizes = [k - b - a for k, b, a in zip(kernel, before, after, strict=True)]
+    ci = reduction(size, channels, "ci")
+
+    def body(n: Any, h: Any, w: Any, co: Any) -> Any:
+        left = data[n, 0, 0, ci].astype(out_dtype)
+        return te.sum(left * weight[h + before[0], w + before[1], ci, co].astype(out_dtype), axis=[ci])
+
+    return te.compute(tuple(map(size, (batch, *sizes, filters))), body, name="conv2d_transpose")
+
+
 def lay_out_phases(func: Any) -> Any:
     """Store the phases where the output wants them.
 
