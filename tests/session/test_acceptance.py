@@ -9,7 +9,7 @@ import pytest
 import tuner
 from records.opening import open_store
 from records.store import Query
-from tests.assets.models.small import residual_cnn
+from tests.assets.models.small import MODELS, residual_cnn
 from tuner import api
 from tuner.acceptance import accept as module
 from tuner.acceptance.accept import Acceptance, verdict_of
@@ -17,6 +17,7 @@ from tuner.acceptance.after_run import AfterRun
 from tuner.acceptance.race import Lap
 from tuner.acceptance.verdict import ModelVerdict, verdict_values
 from tuner.compilation import Choice
+from tuner.errors import UserError
 from tuner.extract import lower
 from tuner.frontends.onnx_file import from_onnx
 from tuner.measure.local import LocalMeasurer
@@ -107,3 +108,13 @@ def checked_plan(log, workload):
 def used(log, path, workload):
     """Return why the compiled model has the schedule that it has."""
     return next(e.reason for e in tuner.compile(path, records=log).coverage if e.key == workload.key)
+
+
+def test_a_file_that_is_no_log_is_named_before_anything_is_measured(tmp_path):
+    lowered = lower(from_onnx(MODELS["two_outputs"](), name="model"))
+    target = api.target_of(None, None)
+    assert AfterRun([lowered], target, str(tmp_path / "new.jsonl"), None)._previous == [{}]
+    wrong = tmp_path / "notes.txt"
+    wrong.write_text("not a log\n")
+    with pytest.raises(UserError, match=r"notes\.txt"):
+        AfterRun([lowered], target, str(wrong), None)

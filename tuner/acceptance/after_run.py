@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
+from records.errors import RecordError
+from records.opening import open_store
 from tuner.acceptance.accept import Acceptance, choices_of
 from tuner.choice import Chooser, open_records
 from tuner.compilation import Choice
@@ -30,6 +32,9 @@ class AfterRun:
         target: The resolved target.
         log: Where the records are.
         seconds: Wall time of the whole run, if it is limited.
+
+    Raises:
+        UserError: If the log cannot be opened or is something else.
     """
 
     def __init__(self, models: Sequence[LoweredModel], target: Any, log: str, seconds: float | None) -> None:
@@ -52,14 +57,16 @@ class AfterRun:
         return replace(result, verdicts=verdicts, seconds=seconds)
 
     @contextmanager
-    def _chooser(self, predict: bool = True) -> Iterator[Chooser]:
+    def _chooser(self) -> Iterator[Chooser]:
         with open_records([self._log]) as stores:
-            yield Chooser(self._target, stores, predict)
+            yield Chooser(self._target, stores)
 
     def _known(self, model: LoweredModel) -> dict[str, Choice]:
+        """Look up what the log gives now; the run makes it if there is none."""
         try:
-            with self._chooser(predict=False) as choose:
-                found = choices_of(model, choose)
-        except UserError:  # there is no log yet
-            return {}
+            store = open_store(self._log)
+        except RecordError as error:
+            raise UserError(str(error)) from error
+        with closing(store):
+            found = choices_of(model, Chooser(self._target, [store], predict=False))
         return {key: choice for key, choice in found.items() if choice.source == "tuned"}
