@@ -21,6 +21,7 @@ from tuner.events import Listener, ignore
 from tuner.extract import LoweredModel, lower, tasks_of
 from tuner.frontends import Model, Operators, Program, load
 from tuner.frontends.relax_module import from_relax
+from tuner.frontends.torch_export import from_torch, is_exported
 from tuner.measure.base import Measurer
 from tuner.measure.local import LocalMeasurer
 from tuner.measure.options import MeasureOptions
@@ -31,8 +32,9 @@ from tuner.result import TuneResult
 from tuner.session import Session
 from tuner.tasks import Task, merge
 
-Workloads: TypeAlias = str | Path | Program | IRModule | PrimFunc | Task
-"""What may be tuned or compiled: a command-line text, a model, an IRModule, a PrimFunc or a task."""
+Workloads: TypeAlias = Any
+"""What may be tuned or compiled: a command-line text or path, a model (:class:`tuner.frontends.Program`), an
+IRModule, a PrimFunc, a :class:`tuner.tasks.Task` or a ``torch.export.ExportedProgram``."""
 
 
 def tune(
@@ -145,8 +147,11 @@ def program_of(workload: Workloads, input_shapes: Mapping[str, Sequence[int]] | 
         return Operators("function", (workload_of(workload, "function"),))
     if isinstance(workload, IRModule):
         return from_relax(workload, "model")
+    if is_exported(workload):
+        return from_torch(workload)
     raise UserError(
-        f"cannot tune a {type(workload).__name__}: give a text, a model, an IRModule or a PrimFunc"
+        f"cannot tune a {type(workload).__name__}: give a text, a model, an IRModule, a PrimFunc or "
+        "an ExportedProgram of PyTorch"
     )
 
 

@@ -72,7 +72,9 @@ def test_shapes_that_do_not_fit(tmp_path, shapes, words):
 def test_unsupported_operator_names_operator_and_node(tmp_path):
     model = dynamic_model(1, 3)
     model.graph.node[0].op_type = "FancyRelu"
-    with pytest.raises(UserError, match=r"operator FancyRelu of node 'relu' \(number 0\) is unsupported"):
+    with pytest.raises(
+        UserError, match=r"FancyRelu of node 'relu' \(number 0\) with input shapes 1x3 is unsup"
+    ):
         load(save(tmp_path, model))
     model.graph.node[0].op_type = "Relu"
     model.graph.node[0].domain = "com.example"

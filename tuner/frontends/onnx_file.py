@@ -150,13 +150,33 @@ def _shapes(label: str, graph: Any, given: dict[str, Sequence[int]]) -> dict[str
 
 def _check_operators(label: str, graph: Any) -> None:
     known = {*onnx_frontend._get_convert_map(), "If", "Constant"}
-    for index, node in enumerate(graph.node):
-        if node.op_type not in known or node.domain not in ("", "ai.onnx"):
-            domain = f"{node.domain}." if node.domain else ""
-            where = node.name or (node.output[0] if node.output else "?")
-            raise UserError(
-                f"{label}: operator {domain}{node.op_type} of node {where!r} (number {index}) is unsupported"
-            )
+    unknown = [
+        (index, node)
+        for index, node in enumerate(graph.node)
+        if node.op_type not in known or node.domain not in ("", "ai.onnx")
+    ]
+    if not unknown:
+        return
+    index, node = unknown[0]
+    domain = f"{node.domain}." if node.domain else ""
+    where = node.name or (node.output[0] if node.output else "?")
+    more = f" (and {len(unknown) - 1} more nodes)" if len(unknown) > 1 else ""
+    raise UserError(
+        f"{label}: operator {domain}{node.op_type} of node {where!r} (number {index}) with input shapes "
+        f"{' '.join(_shapes_of(graph, node.input)) or '-'} is unsupported{more}"
+    )
+
+
+def _shapes_of(graph: Any, names: Sequence[str]) -> list[str]:
+    """Return what the file says of the shapes of some tensors, ``?`` for each that it leaves open."""
+    known = {t.name: list(t.dims) for t in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        if value.type.tensor_type.HasField("shape"):
+            dims = value.type.tensor_type.shape.dim
+            known[value.name] = [
+                d.dim_param or (d.dim_value if d.HasField("dim_value") else "?") for d in dims
+            ]
+    return ["x".join(map(str, known[n])) or "scalar" if n in known else "?" for n in names]
 
 
 def _last_line(error: BaseException) -> str:

@@ -26,7 +26,6 @@ def from_torch(source: str | Path | Any, name: str | None = None) -> Model:
     """
     try:
         import torch
-        from tvm.relax.frontend.torch import from_exported_program
     except ImportError as error:
         raise UserError(f"torch programs need PyTorch ({error}): install tirtune[torch]") from error
     label = str(source) if isinstance(source, (str, Path)) else name or "the exported program"
@@ -42,10 +41,62 @@ def from_torch(source: str | Path | Any, name: str | None = None) -> Model:
     else:
         program = source
     try:
-        module = from_exported_program(program, keep_params_as_input=False)
+        module = _importer().from_exported_program(program.run_decompositions(), False, False, False, None)
+    except _NodeError as error:
+        raise UserError(f"{label}: {error}") from error
     except (AssertionError, ValueError, NotImplementedError, tvm.error.TVMError) as error:
         raise UserError(f"{label} cannot be imported: {_first_line(error)}") from error
     return from_relax(module, name or "model")
+
+
+def is_exported(value: Any) -> bool:
+    """Report whether a value is a ``torch.export.ExportedProgram``, without importing torch."""
+    return any(f"{c.__module__}.{c.__name__}" == _EXPORTED for c in type(value).__mro__)
+
+
+_EXPORTED = "torch.export.exported_program.ExportedProgram"
+
+
+class _NodeError(Exception):
+    """A node that could not be converted."""
+
+
+def _importer() -> Any:
+    """Make TVM's importer, saying which node failed."""
+    from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
+
+    class Importer(ExportedProgramImporter):  # type: ignore[misc]
+        def create_convert_map(self) -> dict[str, Any]:
+            return {name: named(convert) for name, convert in super().create_convert_map().items()}
+
+        def _check_unsupported_func_type(self, nodes: list[Any]) -> None:
+            calls = [node for node in nodes if node.op == "call_function"]
+            unknown = [node for node in calls if node.target.__name__ not in self.convert_map]
+            if unknown:
+                more = f" (and {len(unknown) - 1} more nodes)" if len(unknown) > 1 else ""
+                raise _NodeError(f"{_node_words(unknown[0])} is unsupported{more}")
+
+    def named(convert: Any) -> Any:
+        def converted(node: Any) -> Any:
+            try:
+                return convert(node)
+            except _NodeError:
+                raise
+            except Exception as error:
+                raise _NodeError(f"{_node_words(node)} cannot be imported: {_first_line(error)}") from error
+
+        return converted
+
+    return Importer()
+
+
+def _node_words(node: Any) -> str:
+    shapes = [
+        "x".join(map(str, tuple(value.shape))) or "scalar"
+        for argument in node.all_input_nodes
+        if hasattr(value := argument.meta.get("val"), "shape")
+    ]
+    return f"operator {node.target} of node {node.name!r} with input shapes {' '.join(shapes) or '-'}"
 
 
 def _first_line(error: BaseException) -> str:
