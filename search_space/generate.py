@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, Generic
 
 from search_space.access import BlockInfo, analyse
@@ -110,7 +111,8 @@ def generate(
         while label in names:
             label += "+"
         names.add(label)
-        sketches.append(Sketch(label, func, rewritten, state.steps, flops, hardware, tolerance_scale))
+        scale = tolerance_scale * prod(step.tolerance_scale for step in state.steps)
+        sketches.append(Sketch(label, func, rewritten, state.steps, flops, hardware, scale))
     return sketches
 
 

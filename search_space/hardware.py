@@ -254,7 +254,9 @@ def _from_options(text: str) -> dict[str, Any]:
         name, separator, value = word.lstrip("-").partition("=")
         if not separator:
             raise ValueError(f"unknown target {text!r}: expected -name=value, found {word!r}")
-        spec[name] = value.split(",") if name == "mattr" else int(value) if value.isdigit() else value
+        spec[name] = (
+            value.split(",") if name in ("mattr", "libs") else int(value) if value.isdigit() else value
+        )
     return spec
 
 

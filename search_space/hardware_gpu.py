@@ -33,6 +33,7 @@ class GpuHardware:
         tensor_flops: Dense fp16 multiply-adds of all tensor cores, counted as two; 0 without.
         dram_bytes_per_second: Memory bandwidth.
         cores: CPU threads that kernels use: none beside the one that launches them.
+        has_tf32: Whether products of float32 may be computed as TF32 (10 bits of mantissa instead of 23).
     """
 
     kind: ClassVar[str] = "gpu"
@@ -55,6 +56,7 @@ class GpuHardware:
     tensor_flops: float
     dram_bytes_per_second: float
     cores: int = 1
+    has_tf32: bool = False
 
     @property
     def has_async_copy(self) -> bool:
@@ -133,8 +135,9 @@ def gpu_hardware(export: Mapping[str, Any]) -> GpuHardware:
     """Describe the GPU of a target.
 
     Args:
-        export: The target's attributes; ``arch`` is needed, ``model`` may name the chip, and limits
-            that are given (``max_shared_memory_per_block`` and the like) override the table.
+        export: The target's attributes; ``arch`` is needed, ``model`` may name the chip, ``tf32`` among
+            ``libs`` allows TF32, and limits that are given (``max_shared_memory_per_block`` and the like)
+            override the table.
 
     Returns:
         The limits that sketches and features use.
@@ -173,6 +176,7 @@ def gpu_hardware(export: Mapping[str, Any]) -> GpuHardware:
         fp32_flops=2.0 * cycles * known.fp32_lanes,
         tensor_flops=2.0 * cycles * known.tensor_lanes,
         dram_bytes_per_second=chip.gigabytes_per_second * 1e9,
+        has_tf32=capability >= 80 and "tf32" in export.get("libs", ()),
     )
     return _overridden(described, export)
 

@@ -11,7 +11,7 @@ from search_space.cpu import CPU_RULES
 from search_space.generate import Rule
 from search_space.gpu import GPU_RULES, LOWERING, bind_untuned
 from search_space.numerics import vectorise_transcendentals
-from search_space.rewrites import alternatives
+from search_space.rewrites import GPU_SPLITS, alternatives
 from search_space.rewrites.base import Rewrite
 from search_space.tensorize.fitting import fitted
 from search_space.tensorize.linking import link_intrinsics
@@ -47,9 +47,11 @@ def _finish_cpu(module: Any) -> Any:
     return link_intrinsics(vectorise_transcendentals(module))
 
 
+_gpu_alternatives = partial(alternatives, has_caches=False, splits=GPU_SPLITS)
+
 SPACES: Mapping[str, Space] = {
     "llvm": Space(CPU_RULES, alternatives, _finish_cpu, _unchanged, {}, fitted),
-    "cuda": Space(GPU_RULES, partial(alternatives, has_caches=False), _unchanged, bind_untuned, LOWERING),
+    "cuda": Space(GPU_RULES, _gpu_alternatives, _unchanged, bind_untuned, LOWERING),
 }
 """Target kind to search space."""
 

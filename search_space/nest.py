@@ -56,6 +56,7 @@ class Launch:
         stages: [N] tiles that a block fetches into shared memory one after the other (0: none).
         pipeline: [N] tiles in flight between global and shared memory (1: no overlap).
         tensor_share: [N] fraction of the arithmetic that tensor cores do.
+        tensor_rate: How fast they do it, float16 being 1.
     """
 
     blocks: Floats
@@ -65,6 +66,7 @@ class Launch:
     stages: Floats
     pipeline: Floats
     tensor_share: Floats
+    tensor_rate: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

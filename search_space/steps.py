@@ -32,6 +32,11 @@ class Step(Protocol):
     that ``apply`` makes for the same decisions, and ``valid`` is true only where ``apply`` succeeds.
     """
 
+    @property
+    def tolerance_scale(self) -> float:
+        """How much larger rounding errors are than those of another order of summation (1: not at all)."""
+        ...
+
     def slots(self) -> tuple[Slot, ...]:
         """Return the decisions that this step owns."""
         ...
@@ -53,6 +58,11 @@ class PlainStep:
     """A step without decisions, stages or limits: the base of structural steps."""
 
     __slots__ = ()
+
+    @property
+    def tolerance_scale(self) -> float:
+        """Compute what the program says, in its types."""
+        return 1.0
 
     def slots(self) -> tuple[Slot, ...]:
         """Own no decision."""

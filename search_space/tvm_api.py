@@ -124,6 +124,11 @@ def load_json(text: str) -> Any:
     return tvm.ir.load_json(text)
 
 
-def parse_script(text: str) -> Any:
-    """Read a PrimFunc that is written as TVMScript, its language being named ``T``."""
-    return tvm.script.from_source(text)
+def parse_script(text: str, **names: Any) -> Any:
+    """Read a PrimFunc that is written as TVMScript, its language being named ``T``.
+
+    Args:
+        text: The function.
+        names: Values that the text uses: numbers, strings, and functions within ``T.meta_var(...)``.
+    """
+    return tvm.script.from_source(text, {"T": tvm.script.tirx, **names})

@@ -82,7 +82,7 @@ def kernel_seconds(kernel: Kernel, hardware: GpuHardware) -> KernelSeconds:
     functions = kernel.transcendentals / WARP * _TRANSCENDENTAL_SLOTS
     arithmetic = (
         ((1.0 - share) * kernel.arithmetic + functions) / per_issue * cycle / hidden
-        + share * kernel.flops / tensor
+        + share * kernel.flops / (tensor * kernel.launch.tensor_rate)
     ) / busy
     spilled = np.maximum(0.0, kernel.register_pressure - 1.0)
     issued = (1.0 - share) * kernel.arithmetic + functions + 2.0 * kernel.loads * (1.0 + 4.0 * spilled)

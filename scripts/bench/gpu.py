@@ -1,19 +1,22 @@
 """Tunes on this machine's GPU and compares with PyTorch and MetaSchedule, in one run and a given time.
 
 ``python scripts/bench/gpu.py --minutes 8 --json OUT``: every operator gets the same wall time on both tuners;
-then the kernels of all sides run in turns in one process. It needs a GPU, PyTorch and TVM.
+then the kernels of all sides run in turns in one process. It needs a GPU, PyTorch and TVM. Figures are
+written after every operator, and the run ends in time whatever becomes of its parts.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import exp, log
 from pathlib import Path
 from typing import Any
@@ -25,8 +28,10 @@ if str(ROOT) not in sys.path:
     # Run as a file, Python looks beside it: there stand modules with common names.
     sys.path[0] = str(ROOT)
 
-FINAL_SECONDS = 14.0
-"""What the last measurement of one operator is given, PyTorch's start and ``torch.compile`` included."""
+FINAL_SECONDS = 10.0
+"""What the last measurement of one operator is given, ``torch.compile`` included."""
+LEAST_SECONDS = 4.0
+"""Shorter tuning is not worth its start."""
 
 
 @click.command()
@@ -42,74 +47,118 @@ def main(
     minutes: float, output: Path | None, target: str, only: tuple[str, ...], compiled: bool, seed: int
 ) -> None:
     """Tune, compare, print the table and write the figures."""
-    from scripts.bench.devices.problems import FLOAT16, FLOAT32
+    from scripts.bench.devices.problems import PROBLEMS
     from search_space.hardware import device_name, resolve_target, target_text
     from tuner.errors import TirtuneError
     from tuner.measure.cuda.measurer import require_device
 
+    deadline = time.monotonic() + 60 * minutes
     try:
         require_device()
         resolved = resolve_target(target)
     except (TirtuneError, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    texts = only or (*FLOAT32, *FLOAT16)
-    began = time.monotonic()
-    share = tuning_seconds(60 * minutes, len(texts))
+    texts = only or PROBLEMS
+    machine = {"device": device_name(resolved), "target": target_text(resolved), "minutes": minutes}
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="tirtune-gpu-") as folder:
-        for index, text in enumerate(texts):
-            left = 60 * minutes - (time.monotonic() - began)
-            share = tuning_seconds(left, len(texts) - index)
-            results.append(_compare(text, target_text(resolved), Path(folder), share, compiled, seed))
-            print(_line(results[-1]), flush=True)
-            if output is not None:
-                _write(output, results, device_name(resolved), target_text(resolved), began)
+        judge = Judge(machine["target"], compiled)
+        try:
+            for index, text in enumerate(texts):
+                plan = Plan(text, machine["target"], Path(folder), deadline, seed)
+                results.append(_compare(plan, len(texts) - index, judge))
+                print(_line(results[-1]), flush=True)
+                if output is not None:
+                    _write(output, results, machine, 60 * minutes - (deadline - time.monotonic()))
+        finally:
+            judge.close()
     print(table(results))
 
 
 def tuning_seconds(left_seconds: float, operators: int) -> float:
-    """Return what each tuner gets for the next operator.
+    """Return what each tuner gets for the next operator; less than ``LEAST_SECONDS``: it is left out.
 
     Args:
         left_seconds: Wall time that is left.
         operators: Operators that are left.
     """
-    return max(4.0, (left_seconds / operators - FINAL_SECONDS) / 2)
+    share = (left_seconds / operators - FINAL_SECONDS) / 2
+    return max(share, min(LEAST_SECONDS, (left_seconds - FINAL_SECONDS) / 2))
 
 
-def _compare(
-    text: str, target: str, folder: Path, seconds: float, compiled: bool, seed: int
-) -> dict[str, Any]:
-    place = folder / text.replace(":", "_").replace(",", "_").replace("=", "_")
-    place.mkdir()
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one comparison is about.
+
+    Attributes:
+        text: The operator.
+        target: Canonical text of the target.
+        folder: Where logs may lie.
+        deadline: When the whole run ends, by the monotonic clock.
+        seed: Seed of both tuners.
+    """
+
+    text: str
+    target: str
+    folder: Path
+    deadline: float
+    seed: int
+
+    def within(self, wanted_seconds: float, reserved_seconds: float) -> float:
+        """Return how long a step may take so that what follows has its time before the deadline."""
+        return max(1.0, min(wanted_seconds, self.deadline - time.monotonic() - reserved_seconds))
+
+
+def _compare(plan: Plan, operators: int, judge: Judge) -> dict[str, Any]:
+    seconds = tuning_seconds(plan.deadline - time.monotonic(), operators)
+    if seconds < LEAST_SECONDS:
+        return {"workload": plan.text, "error": "no time was left"}
+    place = plan.folder / plan.text.replace(":", "_").replace(",", "_").replace("=", "_")
+    (place / "ms").mkdir(parents=True)
     kept = place / "run.jsonl"
-    tune = ["tuner.cli.main", "tune", text, "--target", target, "--time", f"{seconds:g}s", "--no-accept"]
-    ours = _run([*tune, "--log", str(kept), "--seed", str(seed), "--quiet", "--json"], seconds + 30)
-    base = ["scripts.bench.devices.metaschedule", text, "--target", target, "--folder", str(place / "ms")]
-    (place / "ms").mkdir()
-    theirs = _run([*base, "--seconds", f"{seconds:g}", "--seed", str(seed)], seconds + 5)
-    last = ["scripts.bench.devices.final", text, "--target", target, "--log", str(kept)]
-    last += ["--folder", str(place / "ms"), "--compile" if compiled else "--no-compile"]
-    final = _run(last, 120.0)
+    words = [plan.text, "--target", plan.target]
+    tune = ["tuner.cli.main", "tune", *words, "--time", f"{seconds:g}s", "--no-accept"]
+    tune += ["--log", str(kept), "--seed", str(plan.seed), "--quiet", "--json"]
+    ours = _run(tune, plan.within(seconds + 15, seconds + FINAL_SECONDS))
+    base = ["scripts.bench.devices.metaschedule", *words, "--folder", str(place / "ms")]
+    base += ["--seconds", f"{seconds:g}", "--seed", str(plan.seed)]
+    theirs = _run(base, plan.within(seconds + 5, FINAL_SECONDS))
+    report = _json(ours.output)
     found: dict[str, Any] = {
-        "workload": text,
-        "tuning_seconds": {"tirtune": ours[1], "metaschedule": theirs[1]},
+        "workload": plan.text,
+        "tuning_seconds": {"tirtune": ours.seconds, "metaschedule": theirs.seconds},
+        "trials": sum(task["trials"] for task in report.get("tasks", ())),
+        "failed": sum(task["failed"] for task in report.get("tasks", ())),
     }
-    report = _json(ours[0])
-    found["trials"] = sum(task["trials"] for task in report.get("tasks", ()))
-    found["failed"] = sum(task["failed"] for task in report.get("tasks", ()))
-    found.update(_json(final[0]) or {"error": final[2]})
+    if not report:
+        found["complaint"] = ours.complaint
+    question = {"text": plan.text, "log": str(kept), "folder": str(place / "ms")}
+    found.update(judge.ask(question, plan.within(60.0, 0.0)))
+    if "metaschedule" not in found.get("seconds", {}):
+        found["metaschedule_complaint"] = theirs.complaint
     return found
 
 
-def _run(words: Sequence[str], limit_seconds: float) -> tuple[str, float, str]:
-    """Run a module of ours; return its output, its wall time and the end of what it complained about."""
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a process left: its output, its wall time, the end of what it complained about."""
+
+    output: str
+    seconds: float
+    complaint: str
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path[1:])])}
+
+
+def _run(words: Sequence[str], limit_seconds: float) -> Done:
+    """Run a module of ours; end it and all its processes at the limit."""
     began = time.monotonic()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
     process = subprocess.Popen(
         [sys.executable, "-m", *words],
         cwd=ROOT,
-        env=environment,
+        env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -120,7 +169,54 @@ def _run(words: Sequence[str], limit_seconds: float) -> tuple[str, float, str]:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
-    return out, time.monotonic() - began, " ".join(err.split())[-400:]
+    return Done(out, time.monotonic() - began, " ".join(err.split())[-400:])
+
+
+class Judge:
+    """The process that has PyTorch loaded and times the kernels of all sides, one operator after the other.
+
+    It starts while the first operator is tuned. A kernel that breaks the device ends it, and the next
+    question starts another.
+    """
+
+    def __init__(self, target: str, compiled: bool) -> None:
+        self._words = ["--target", target, "--compile" if compiled else "--no-compile"]
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "scripts.bench.devices.final", *self._words],
+            cwd=ROOT,
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def ask(self, question: dict[str, str], limit_seconds: float) -> dict[str, Any]:
+        """Return the times of an operator, or an error.
+
+        Args:
+            question: ``text``, ``log`` and ``folder`` (see ``scripts.bench.devices.final``).
+            limit_seconds: How long it may take.
+        """
+        if self._process.poll() is not None:
+            self._process = self._start()
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        if not select.select([self._process.stdout], [], [], limit_seconds)[0]:
+            self.close()
+            return {"error": f"the last measurement took longer than {limit_seconds:.0f} s"}
+        answer = _json(self._process.stdout.readline())
+        return answer or {"error": f"the last measurement ended with code {self._process.wait()}"}
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 def _json(text: str) -> dict[str, Any]:
@@ -176,15 +272,14 @@ def _line(result: dict[str, Any]) -> str:
     return f"{result['workload']}: {times or result.get('error', 'failed')}"
 
 
-def _write(output: Path, results: list[dict[str, Any]], device: str, target: str, began: float) -> None:
+def _write(output: Path, results: list[dict[str, Any]], machine: dict[str, Any], seconds: float) -> None:
+    """Write what there is so far, never half of it."""
     from scripts.bench.machine import describe
 
-    values = {
-        "results": results,
-        "machine": {**describe(1), "device": device, "target": target},
-        "seconds": time.monotonic() - began,
-    }
-    output.write_text(json.dumps(values, indent=2) + "\n")
+    values = {"results": results, "machine": {**describe(1), **machine}, "seconds": seconds}
+    draft = output.with_name(output.name + ".part")
+    draft.write_text(json.dumps(values, indent=2) + "\n")
+    draft.replace(output)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -32,17 +33,34 @@ MAX_LANE_WASTE = 1.0
 """Share of lanes that may be wasted; without covers or padding, odd extents use one lane of a vector."""
 MIN_WINOGRAD_CHANNELS = 16
 """Input or output channels below which Winograd's transforms are not offered."""
-MAX_SPLIT_OUTPUTS = 1 << 14
-"""Results with more elements have enough tiles for every core without partial sums."""
-MIN_SPLIT_TERMS = 512
-"""Shorter sums are not worth a second pass."""
-SPLITS = (2, 4)
-"""Numbers of partial sums that are offered, where they divide."""
+MIN_PART_TERMS = 128
+"""Fewer terms of one part do not pay for adding the parts up."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitLimits:
+    """Where partial sums are offered: what is worth it depends on how many cores wait for tiles.
+
+    Attributes:
+        parts: Numbers of partial sums, where they divide.
+        most_outputs: Results with more elements have tiles enough without.
+        least_terms: Shorter sums are not worth a second pass.
+    """
+
+    parts: tuple[int, ...]
+    most_outputs: int
+    least_terms: int = 512
+
+
+CPU_SPLITS = SplitLimits((2, 4), 1 << 14)
+"""A few cores: larger results have tiles for all of them."""
+GPU_SPLITS = SplitLimits((2, 4, 8, 16), 1 << 18)
+"""A hundred multiprocessors: 512 x 512 results are 16 tiles of 128 x 128."""
 SMALL = 5
 """Fewer lanes than this are left alone: most of a padded vector would be wasted."""
 
 
-def alternatives(func: Any, has_caches: bool = True) -> list[Rewrite]:
+def alternatives(func: Any, has_caches: bool = True, splits: SplitLimits = CPU_SPLITS) -> list[Rewrite]:
     """Find other ways to compute an unscheduled function.
 
     The reduction with the most iterations is what is rewritten; padding before it and element-wise
@@ -52,6 +70,7 @@ def alternatives(func: Any, has_caches: bool = True) -> list[Rewrite]:
         func: A PrimFunc in TensorIR form.
         has_caches: Whether one core runs the passes over a row one after the other, through its caches:
             then long rows may be computed piece by piece.
+        splits: Where partial sums are offered.
 
     Returns:
         Rewrites with unique names; none if the function has another form. ``func`` is not among them.
@@ -75,7 +94,7 @@ def alternatives(func: Any, has_caches: bool = True) -> list[Rewrite]:
     found += _winograd(program, contraction)
     found += _covered(program, contraction)
     found += _padded(program, contraction)
-    found += _split(program, stage)
+    found += _split(program, stage, splits)
     return [r for r in found if r is not None]
 
 
@@ -132,10 +151,10 @@ def _padded(program: Program, contraction: Contraction) -> list[Rewrite | None]:
     return [Rewrite(f"pad-{axis.name}.{padded}", func, 1.0)]
 
 
-def _split(program: Program, stage: Stage) -> list[Rewrite | None]:
+def _split(program: Program, stage: Stage, limits: SplitLimits) -> list[Rewrite | None]:
     """Partial sums only where the output is small and the sum is long."""
     outputs = prod(a.extent for a in stage.axes)
     terms = prod(a.extent for a in stage.reduction)
-    if outputs > MAX_SPLIT_OUTPUTS or terms < MIN_SPLIT_TERMS:
+    if outputs > limits.most_outputs or terms < limits.least_terms:
         return []
-    return [split_reduction(program, parts) for parts in SPLITS]
+    return [split_reduction(program, parts) for parts in limits.parts if terms >= parts * MIN_PART_TERMS]

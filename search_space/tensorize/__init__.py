@@ -9,6 +9,7 @@ from search_space.tensorize.mapping import Mapping, matches
 from search_space.tensorize.registry import (
     add_intrinsic,
     available,
+    ensure_on_chip,
     intrinsic_named,
     register_intrinsic,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "Mapping",
     "add_intrinsic",
     "available",
+    "ensure_on_chip",
     "intrinsic_named",
     "matches",
     "register_intrinsic",

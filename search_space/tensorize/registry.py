@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from search_space.tensorize.intrinsic import Intrinsic
+from search_space.tensorize.mma import ensure_mma, is_mma
 from search_space.tensorize.wmma import ensure_fragment, is_fragment
 from search_space.tensorize.x86 import OPERAND_TYPES, x86_intrinsics
 from search_space.tvm_api import tvm
@@ -97,10 +98,19 @@ def ensure_registered(trace: Any) -> None:
     for instruction in trace[0]:
         if instruction[0] == "Tensorize":
             name = str(instruction[2][0])
-            if is_fragment(name):
-                ensure_fragment(name)
+            if is_fragment(name) or is_mma(name):
+                ensure_on_chip(name)
             else:
                 _shipped()
+
+
+def ensure_on_chip(name: str) -> Intrinsic | None:
+    """Register an intrinsic of tensor cores with TVM by name; return it if blocks are matched with it.
+
+    Raises:
+        KeyError: If there is none of that name.
+    """
+    return ensure_mma(name) if is_mma(name) else ensure_fragment(name)
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 from search_space.tensorize.intrinsic import Intrinsic
 from search_space.tvm_api import parse_script, tvm
@@ -142,6 +143,20 @@ class FragmentTypes:
     operand: str
     result: str
     capability: int
+
+    kind: ClassVar[str] = "wmma"
+    scopes: ClassVar[tuple[str, str, str]] = ("wmma.matrix_a", "wmma.matrix_b", "wmma.accumulator")
+    terms: ClassVar[int] = EDGE
+    tolerance_scale: ClassVar[float] = 1.0
+    swizzles: ClassVar[bool] = False
+
+    def shape(self, role: str, is_transposed: bool) -> tuple[int, int]:
+        """Return the extents of a fragment of ``a``, ``b`` or ``c`` (the sums), as it is indexed."""
+        return EDGE, EDGE
+
+    def layout(self, role: str, is_transposed: bool) -> None:
+        """Return None: the compiler places the elements of these fragments."""
+        return
 
     def load(self, factor: str, is_transposed: bool) -> str:
         """Name of the intrinsic that loads a factor (``a`` or ``b``) from dynamic shared memory."""

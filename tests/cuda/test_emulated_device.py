@@ -25,15 +25,28 @@ def emulator(tmp_path_factory):
     }
 
 
-def test_every_case_holds_on_an_emulated_device(emulator):
-    cases = ROOT / "tests" / "cuda" / "device_cases.py"
-    options = ["--noconftest", "--no-header", "-p", "no:cacheprovider"]
+def run_cases(emulator, name, *options):
+    """Run a file of cases where the emulated device is found."""
+    words = ["--noconftest", "--no-header", "-p", "no:cacheprovider", *options]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", str(cases), *options],
+        [sys.executable, "-m", "pytest", str(ROOT / "tests" / "cuda" / name), *words],
         env=emulator,
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stdout[-6000:]
+
+
+def test_every_case_holds_on_an_emulated_device(emulator):
+    run_cases(emulator, "device_cases.py")
+
+
+def test_a_product_on_an_emulated_tensor_core_is_right(emulator):
+    run_cases(emulator, "product_cases.py", "-k", "half sums")
+
+
+@pytest.mark.slow
+def test_every_product_on_an_emulated_tensor_core_is_right(emulator):
+    run_cases(emulator, "product_cases.py")

@@ -2,8 +2,9 @@
 
 The three libraries that TVM and tirtune load are built here with g++ under their own names: the compiler
 turns CUDA source into a shared library, the driver runs the threads of a block as fibers (barriers and
-shuffles included), the runtime's memory is memory. It covers float32 and integers, no tensor cores and no
-inline PTX. Like on a device an illegal address breaks everything that the process does afterwards.
+shuffles included), the runtime's memory is memory. Of inline PTX it knows the instructions of
+``ptx.h`` (asynchronous copies, ``ldmatrix``, ``mma``), of CUDA's headers half, bfloat16 and wmma. Like on a
+device an illegal address breaks everything that the process does afterwards.
 """
 
 from __future__ import annotations

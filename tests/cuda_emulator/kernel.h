@@ -32,6 +32,7 @@ unsigned long long emu_shuffle(unsigned long long value, int lane);
 #define __syncwarp(...) ((void)0)
 #define __activemask() 0xffffffffu
 #define INFINITY_F HUGE_VALF
+#define __align__(bytes) __attribute__((aligned(bytes)))
 
 struct alignas(8) float2 { float x, y; };
 struct float3 { float x, y, z; };
@@ -73,6 +74,8 @@ template <class A> inline A __shfl_down_sync(unsigned, A value, int delta, int w
 template <class A> inline A __shfl_xor_sync(unsigned, A value, int mask, int = 32) {
   return emu_from_lane(value, emu_lane() ^ mask);
 }
+
+#include "ptx.h"
 
 template <class... A, std::size_t... I>
 void emu_apply(void (*kernel)(A...), void **arguments, std::index_sequence<I...>) {

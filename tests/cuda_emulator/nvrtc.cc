@@ -18,6 +18,44 @@ std::string read_file(const std::string &path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
+// Inline PTX becomes calls: `asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(x) : "f"(y))` of `emu_cvt_rna_tf32_f32(x, y)`.
+std::string with_calls(const std::string &source) {
+  std::regex start("\\b(?:__asm__|asm)\\s+(?:__volatile__|volatile)?\\s*\\(|\\basm\\(");
+  std::regex name("(?:mma|ldmatrix|cp\\.async|cvt)[.\\w]*"), number("wait_group (\\d+);");
+  std::string text;
+  std::size_t from = 0;
+  for (std::sregex_iterator found(source.begin(), source.end(), start), end; found != end; ++found) {
+    std::size_t at = static_cast<std::size_t>(found->position() + found->length());
+    text.append(source, from, static_cast<std::size_t>(found->position()) - from);
+    std::string instruction, operands, literal;
+    bool in_operands = false;
+    for (int depth = 1; depth > 0; at++) {
+      char c = source[at];
+      if (c == '"') {
+        std::size_t close = source.find('"', at + 1);
+        if (!in_operands) instruction.append(source, at + 1, close - at - 1);
+        at = close;
+        continue;
+      }
+      depth += c == '(';
+      depth -= c == ')';
+      if (depth == 1 && c == ':') in_operands = true;
+      if (depth == 0 || depth == 1 && (c == ':' || c == ')' || c == ',')) {
+        if (c == ')' && depth == 1) operands += ')';
+        continue;
+      }
+      if (in_operands && depth == 2 && c == '(') operands += operands.empty() ? "" : ", ";
+      if (in_operands && depth >= 2) operands += c;
+    }
+    std::smatch what, immediate;
+    std::regex_search(instruction, what, name);
+    if (std::regex_search(instruction, immediate, number)) operands = immediate[1];
+    std::string called = std::regex_replace(what.str(), std::regex("\\."), "_");
+    text += "emu_" + called + "(" + operands + ")";
+    from = at;
+  }
+  return text + source.substr(from);
+}
 }  // namespace
 
 extern "C" {
@@ -31,7 +69,8 @@ int nvrtcCompileProgram(Program *program, int count, const char **options) {
   for (int i = 0; i < count; i++)
     if (std::strncmp(options[i], "--gpu-architecture=", 19) == 0) arch = options[i] + 19;
   std::string source = program->source;
-  source = std::regex_replace(source, std::regex("#include <cuda.h>|#define (INFINITY|NAN) .*"), "");
+  source = std::regex_replace(source, std::regex("#include <(cuda|cuda_fp16|cuda_bf16|mma).h>|#define (INFINITY|NAN) .*"), "");
+  source = with_calls(source);
   // C++ wants the alignment in front.
   source = std::regex_replace(source, std::regex("(extern )?__shared__ ((?:alignas|__align__)\\(\\d+\\)) "), "$1__shared__ ");
   std::ostringstream text, report;

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from search_space.candidate import Context, context_of, materialize, sketch_plan
+from search_space.candidate import Context, context_of
 from search_space.hardware import resolve_target
-from search_space.kinds import space_of
 from search_space.sketch import Sketch
 from search_space.tvm_api import te, tvm
 from search_space.workload import BufferSpec, Workload, workload_of
@@ -64,40 +63,64 @@ def half_convolution(height: int = 8, channels: int = 16, outputs: int = 32) -> 
     return workload_of(te.create_prim_func([data, weight, relu]), "half convolution")
 
 
-def byte_product(rows: int = 48, columns: int = 32, terms: int = 64) -> Workload:
-    """A product of int8 matrices, the second one stored with its terms together."""
-    left = te.placeholder((rows, terms), "int8", "left")
-    right = te.placeholder((columns, terms), "int8", "right")
+def product(name: str, operand: str, result: str, is_transposed: bool) -> Workload:
+    """A product of matrices, the second one perhaps stored with its terms together."""
+    rows, columns, terms = 48, 32, 64
+    left = te.placeholder((rows, terms), operand, "left")
+    right = te.placeholder((columns, terms) if is_transposed else (terms, columns), operand, "right")
     k = te.reduce_axis((0, terms), "k")
-    sums = te.compute(
-        (rows, columns),
-        lambda i, j: te.sum(left[i, k].astype("int32") * right[j, k].astype("int32"), axis=k),
-        "product",
-    )
-    return workload_of(te.create_prim_func([left, right, sums]), "byte product")
+
+    def term(i: Any, j: Any) -> Any:
+        factors = (left[i, k], right[j, k] if is_transposed else right[k, j])
+        first, second = factors if operand == result else (f.astype(result) for f in factors)
+        return te.sum(first * second, axis=k)
+
+    sums = te.compute((rows, columns), term, "product")
+    return workload_of(te.create_prim_func([left, right, sums]), name)
 
 
-OWN_PROGRAMS = {"half convolution": half_convolution, "byte product": byte_product}
-"""Programs that no named operator stands for."""
+def few_sums() -> Workload:
+    """Sums of four long rows, which nothing follows."""
+    rows = te.placeholder((4, 512), "float32", "rows")
+    k = te.reduce_axis((0, 512), "k")
+    sums = te.compute((4,), lambda i: te.sum(rows[i, k], axis=k), "sums")
+    return workload_of(te.create_prim_func([rows, sums]), "few sums")
+
+
+def scaled() -> Workload:
+    """Each element times two."""
+    values = te.placeholder((16, 48), "float32", "values")
+    result = te.compute(values.shape, lambda *i: values[i] * tvm.tirx.const(2, "float32"), "result")
+    return workload_of(te.create_prim_func([values, result]), "scaled")
+
+
+SIMPLE_PROGRAMS = {"few sums": few_sums, "scaled": scaled}
+"""Programs of one block that no named operator stands for."""
+
+OWN_PROGRAMS = {
+    "half convolution": half_convolution,
+    "byte product": lambda: product("byte product", "int8", "int32", True),
+    "straight byte product": lambda: product("straight byte product", "int8", "int32", False),
+    "half sums": lambda: product("half sums", "float16", "float16", True),
+}
+"""Products that no named operator stands for."""
+
+
+def gpu_workload(spec: str) -> Workload:
+    """Return a program of this module, or a named one."""
+    own = OWN_PROGRAMS | SIMPLE_PROGRAMS
+    return own[spec]() if spec in own else named_workload(spec)
 
 
 def wide_products(sketch: Sketch) -> bool:
     """Report whether a sketch uses tensor cores."""
-    return "tensor" in sketch.name.split("-")
+    return not {"mma", "wmma"}.isdisjoint(sketch.name.split("-"))
 
 
 @lru_cache(maxsize=64)
-def gpu_context(spec: str, arch: str = "sm_80") -> Context:
-    """Derive the sketches of a workload for an architecture."""
-    workload = OWN_PROGRAMS[spec]() if spec in OWN_PROGRAMS else named_workload(spec)
-    return context_of(workload, resolve_target(f"cuda -arch={arch}"))
-
-
-def source_of(ctx: Context, sketch: Sketch, row: np.ndarray) -> str:
-    """Return the CUDA source of one candidate."""
-    module = materialize(ctx, sketch_plan(sketch, row)).module
-    with tvm.transform.PassContext(config=dict(space_of("cuda").lowering)):
-        return str(tvm.compile(module, ctx.target).mod.imports[0].inspect_source())
+def gpu_context(spec: str, arch: str = "sm_80", *options: str) -> Context:
+    """Derive the sketches of a workload for an architecture, with options such as ``-libs=tf32``."""
+    return context_of(gpu_workload(spec), resolve_target(" ".join((f"cuda -arch={arch}", *options))))
 
 
 def serial(module: Any) -> Any:

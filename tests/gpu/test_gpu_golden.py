@@ -19,10 +19,15 @@ CASES = (
     ("gmm:1,64,64,64", "tiled"),
     ("cbr:1,8,8,16,32,3,1,1", "fused"),
     ("grp:1,8,8,16,32,3,1,1", "tiled"),
-    ("gmm:1,64,64,128,dtype=float16", "tensor"),
+    ("gmm:1,64,64,128,dtype=float16", "wmma"),
+    ("gmm:1,64,64,128,dtype=float16", "mma"),
+    ("gmm:1,16,16,512,dtype=float16", "split4-rows-mma"),
+    ("byte product", "mma"),
     ("sfm:32,64", "rows"),
     ("nrm:1,64,64", "shared"),
     ("t2d:1,4,4,16,16,4,2,1", "tiled"),
+    ("few sums", "shared"),
+    ("scaled", "plain"),
 )
 
 
@@ -36,7 +41,9 @@ def test_a_fixed_candidate_looks_as_it_did(spec: str, name: str) -> None:
         lines.append(f"# {slot.name} = {slot.table[index].tolist()}")
     module = materialize(context, sketch_plan(sketch, row)).module
     text = "\n".join(lines) + "\n" + module.script() + "\n"
-    path = FOLDER / (f"{spec}.{name}".replace(":", "_").replace(",", "x").replace("=", "-") + ".txt")
+    path = FOLDER / (
+        f"{spec}.{name}".replace(":", "_").replace(",", "x").replace("=", "-").replace(" ", "_") + ".txt"
+    )
     if os.environ.get("UPDATE_GOLDEN"):
         FOLDER.mkdir(exist_ok=True)
         path.write_text(text)

@@ -37,11 +37,13 @@ def test_sampled_candidates_compute_the_same(spec: str) -> None:
                 assert error <= 2e-5 * scale * sketch.tolerance_scale, (name, row.tolist())
 
 
-@pytest.mark.parametrize("spec", [*TENSOR_SPECS, *OWN_PROGRAMS])
+@pytest.mark.parametrize(
+    "spec", [*TENSOR_SPECS, *OWN_PROGRAMS, "gmm:1,32,48,56", "gmm:1,16,16,512,dtype=float16"]
+)
 def test_products_on_tensor_cores_compute_the_same(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # What an intrinsic replaces computes the same as the intrinsic: the CPU runs it in its place.
-    monkeypatch.setattr(TensorStep, "_replace", staticmethod(lambda sch, loop, intrinsic: None))
-    ctx = gpu_context(spec)
+    monkeypatch.setattr(TensorStep, "_replace", staticmethod(lambda sch, loop, intrinsic, permuted: None))
+    ctx = gpu_context(spec, "sm_80", "-libs=tf32")
     wanted = outputs_of(ctx, IRModule({"main": ctx.workload.func.with_attr("global_symbol", "main")}))
     sketches = [sketch for sketch in ctx.sketches.values() if wide_products(sketch)]
     assert sketches
@@ -56,7 +58,28 @@ def test_tensor_cores_are_offered_only_where_types_and_chips_have_them() -> None
         return any(wide_products(s) for s in gpu_context(spec, arch).sketches.values())
 
     assert offered(TENSOR_SPECS[0], "sm_70")
-    assert not offered("gmm:1,32,48,64", "sm_90")  # float32 stays exact
+    assert not offered("gmm:1,32,48,64", "sm_90")  # float32 stays exact, unless TF32 is asked for
+    assert any(map(wide_products, gpu_context("gmm:1,32,48,64", "sm_90", "-libs=tf32").sketches.values()))
+    assert not any(map(wide_products, gpu_context("gmm:1,32,48,64", "sm_75", "-libs=tf32").sketches.values()))
+
+
+def test_both_kinds_of_fragments_are_offered_from_sm_80_on() -> None:
+    assert {"mma", "wmma"} <= set(gpu_context(TENSOR_SPECS[0], "sm_80").sketches)
+    assert "mma" not in gpu_context(TENSOR_SPECS[0], "sm_75").sketches
+
+
+def test_long_sums_of_small_results_are_parted_among_blocks() -> None:
+    parted = gpu_context("gmm:1,16,16,512,dtype=float16").sketches
+    assert {"split2-rows-mma", "split4-rows-mma"} <= set(parted)
+    nests = parted["split4-rows-mma"].nests(parted["split4-rows-mma"].sample(np.random.default_rng(0), 8))
+    launches = [stage.launch for stage in nests.stages if stage.launch is not None]
+    assert (launches[0].blocks % 4 == 0).all(), "every part has blocks of its own"
+
+
+def test_tf32_may_round_more_than_float32() -> None:
+    sketches = gpu_context("gmm:1,32,48,64", "sm_90", "-libs=tf32").sketches
+    assert sketches["mma"].tolerance_scale == 2.0**13
+    assert sketches["tiled"].tolerance_scale == 1.0
 
 
 @pytest.mark.parametrize("spec", ["gmm:1,32,48,64", "c2d:1,6,6,8,16,3,1,1", "sfm:16,48"])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from search_space.tvm_api import tirx, tvm
+from search_space.tvm_api import tirx, tvm, tvm_ffi, walk_types
 from tuner.measure.streaming import stream_stores
 
 
 def gpu_pipeline() -> tuple[Any, Any, Any]:
     """Return TVM's lowering pipeline without the run-time checks of arguments, which callers make.
+
+    Buffers of warps (fragments) are made ready for TVM's pass over them: it looks for the lanes inside of
+    their declarations and in every index, but other passes have made the threads the outermost loops and
+    have named parts of indices. It parts one buffer of a kernel among the lanes, so it runs once for each.
 
     Returns:
         The pass over whole modules, and the factories of what finishes host and device functions.
@@ -19,7 +23,61 @@ def gpu_pipeline() -> tuple[Any, Any, Any]:
     def finalise_without_checks() -> Any:
         return tvm.ir.transform.Sequential([tirx.transform.SkipAssert(), finalise_host()])
 
-    return lower, finalise_without_checks, finalise_device
+    def finalise_with_fragments() -> Any:
+        ready = tirx.transform.prim_func_pass(_ready_fragments, opt_level=0, name="ReadyFragments")
+        each = tvm.ir.transform.module_pass(_part_fragments, opt_level=0, name="PartFragments")
+        return tvm.ir.transform.Sequential([ready, each, finalise_device()])
+
+    return lower, finalise_without_checks, finalise_with_fragments
+
+
+def _ready_fragments(func: Any, module: Any, context: Any) -> Any:
+    """Declare a kernel's buffers of the scope ``warp`` at its start, and write its indices out."""
+    declared: list[Any] = []
+    values: dict[Any, Any] = {}
+
+    def part(block: Any) -> Any:
+        left: list[Any] = []
+        for statement in block.seq:
+            if isinstance(statement, tirx.AllocBuffer) and statement.buffer.scope() == "warp":
+                declared.append(statement)
+            elif isinstance(statement, tirx.Bind) and str(statement.var.ty).startswith("int"):
+                values[statement.var] = statement.value
+            else:
+                left.append(statement)
+        return block if len(left) == len(block.seq) else tirx.stmt_seq(*left)
+
+    body = tvm_ffi.structural_map(func.body, (tirx.SeqStmt, part))
+    if not declared:
+        return func
+
+    def written_out(variable: Any) -> Any:
+        value = values.get(variable)
+        if value is None:
+            return variable
+        return tvm_ffi.structural_map(value, (tvm.ir.Var, written_out))
+
+    body = tvm_ffi.structural_map(body, (tvm.ir.Var, written_out))
+    return func.with_body(tirx.stmt_seq(*declared, body))
+
+
+def _part_fragments(module: Any, context: Any) -> Any:
+    """Give every lane its part of every buffer of the scope ``warp``."""
+    left = max((_fragments(func) for func in module.functions.values()), default=0)
+    for _ in range(left):
+        module = tirx.transform.LowerWarpMemory()(module)
+    return module
+
+
+def _fragments(func: Any) -> int:
+    found: list[Any] = []
+
+    def note(node: Any) -> None:
+        if node.buffer.scope() == "warp":
+            found.append(node)
+
+    walk_types(func.body, [(tirx.AllocBuffer, note)])
+    return len(found)
 
 
 def cpu_pipeline() -> tuple[Any, Any, Any]:

@@ -76,7 +76,7 @@ def best(folder: Path, text: str, target: Any) -> tuple[Any, int]:
         target: The target.
 
     Returns:
-        The module, absent where nothing worked, and the trials.
+        The kernel, absent where nothing worked, and the trials.
     """
     from search_space.tvm_api import tvm
     from tuner.workloads import named_workload
@@ -91,7 +91,7 @@ def best(folder: Path, text: str, target: Any) -> tuple[Any, int]:
     )
     function = named_workload(text).func.with_attr("global_symbol", "main")
     found = schedule.tir_integration.compile_tir(database, function, target)
-    return (None if found is None else tvm.compile(found.mod, target)), trials
+    return (None if found is None else tvm.compile(found.mod, target)["main"]), trials
 
 
 if __name__ == "__main__":

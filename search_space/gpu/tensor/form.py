@@ -21,6 +21,7 @@ from math import prod
 from typing import Any
 
 from search_space.tensorize import Mapping
+from search_space.tensorize.mma import MmaTypes
 from search_space.tensorize.pattern import occurs
 from search_space.tensorize.wmma import EDGE, FragmentTypes
 from search_space.tvm_api import Schedule, tirx
@@ -47,7 +48,7 @@ class TensorForm:
     """
 
     block: str
-    types: FragmentTypes
+    types: FragmentTypes | MmaTypes
     extents: tuple[int, ...]
     outer: tuple[int, ...]
     rows: tuple[int, ...]
@@ -60,7 +61,8 @@ class TensorForm:
 
     def size(self, group: Sequence[int]) -> int:
         """Return the extent of fused iterators, rounded up to whole fragments."""
-        return -(-prod(self.extents[p] for p in group) // EDGE) * EDGE
+        edge = self.types.terms if group == self.terms else EDGE
+        return -(-prod(self.extents[p] for p in group) // edge) * edge
 
     @property
     def batch(self) -> int:
@@ -92,7 +94,7 @@ class TensorForm:
         makers = self._join_makers(sch, block)
         end = self._join_epilogue(sch, block)
         out = sch.cache_write(block, 0, SHARED)
-        sums = sch.cache_write(block, 0, "wmma.accumulator")
+        sums = sch.cache_write(block, 0, self.types.scopes[2])
         if self.crops:
             names["crop"] = _name(sch, end)
         else:
@@ -101,8 +103,8 @@ class TensorForm:
         for maker in makers:
             sch.compute_inline(maker)
         fragments = [
-            sch.cache_read(block, position, f"wmma.matrix_{role}")
-            for position, role in zip(self.factors, "ab", strict=True)
+            sch.cache_read(block, position, scope)
+            for position, scope in zip(self.factors, self.types.scopes[:2], strict=True)
         ]
         found = (*fetches, *fragments, sums, out)
         names |= {
@@ -122,8 +124,9 @@ class TensorForm:
         self._lay_out(sch, block, ("write", 0), (self.rows, self.columns))
         groups = (self.rows, self.columns, self.terms)
         sch.transform_block_layout(block, self._map(range(len(self.extents)), groups, block, sch))
-        if any(prod(self.extents[p] for p in group) % EDGE for group in groups):
-            sch.pad_einsum(block, [1] * len(self.outer) + [EDGE] * 3)
+        edges = (EDGE, EDGE, self.types.terms)
+        if any(prod(self.extents[p] for p in g) % edge for g, edge in zip(groups, edges, strict=True)):
+            sch.pad_einsum(block, [1] * len(self.outer) + list(edges))
 
     def _lay_out(
         self, sch: Schedule, block: Any, access: tuple[str, int], groups: Sequence[Sequence[int]]
@@ -183,7 +186,7 @@ def _name(sch: Schedule, block: Any) -> str:
 def form_of(
     mapping: Mapping,
     name: str,
-    types: FragmentTypes,
+    types: FragmentTypes | MmaTypes,
     reads: Sequence[str],
     makers: Sequence[str],
     epilogue: str | None,

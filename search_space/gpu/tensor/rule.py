@@ -14,9 +14,10 @@ from search_space.gpu.tensor.tiling import Factor, TensorTiling
 from search_space.hardware_gpu import GpuHardware
 from search_space.rules.inline import InlineStep, is_injective
 from search_space.steps import Memory, Step
-from search_space.tensorize import matches
-from search_space.tensorize.pattern import pattern_of_block
-from search_space.tensorize.wmma import FRAGMENT_TYPES, ensure_fragment
+from search_space.tensorize import ensure_on_chip, matches
+from search_space.tensorize.mma import MMA_TYPES, MmaTypes
+from search_space.tensorize.pattern import Pattern, pattern_of_block
+from search_space.tensorize.wmma import FRAGMENT_TYPES, FragmentTypes
 from search_space.tvm_api import IRModule, Schedule, ScheduleError
 
 
@@ -27,28 +28,38 @@ def on_tensor_cores(
     types = {use.dtype for use in block.reads}
     fitting = [
         t
-        for t in FRAGMENT_TYPES
+        for t in (*MMA_TYPES, *FRAGMENT_TYPES)
         if types == {t.operand}
         and block.writes[0].dtype == t.result
         and state.hardware.capability >= t.capability
+        and (t.operand != "float32" or state.hardware.has_tf32)
     ]
     if not fitting or block.body is None or state.func is None:
         return ()
     pattern = pattern_of_block(block.body)
     if pattern is None:
         return ()
+    found = [_with_fragments(state, block, consumer, fragment, pattern) for fragment in fitting]
+    return [derived for derived in found if derived is not None]
+
+
+def _with_fragments(
+    state: SketchState[GpuHardware],
+    block: BlockInfo,
+    consumer: BlockInfo | None,
+    fragment: FragmentTypes | MmaTypes,
+    pattern: Pattern,
+) -> SketchState[GpuHardware] | None:
+    """Derive the sketch with one kind of fragments; None where the block is no product that they compute."""
+    product = ensure_on_chip(fragment.product(False))
     reads = [str(region.source.name) for region in block.body.reads]
-    makers = _makers(state, block)
-    for fragment in fitting:
-        product = ensure_fragment(fragment.product(False))
-        for mapping in matches(product, pattern) if product is not None else ():
-            form = form_of(
-                mapping, block.name, fragment, reads, makers, consumer.name if consumer is not None else None
-            )
-            derived = _derive(state, block, consumer, form) if form is not None else None
-            if derived is not None:
-                return (derived,)
-    return ()
+    epilogue = consumer.name if consumer is not None else None
+    for mapping in matches(product, pattern) if product is not None else ():
+        form = form_of(mapping, block.name, fragment, reads, _makers(state, block), epilogue)
+        derived = _derive(state, block, consumer, form) if form is not None else None
+        if derived is not None:
+            return derived
+    return None
 
 
 def _makers(state: SketchState[GpuHardware], block: BlockInfo) -> tuple[str, ...]:
@@ -88,6 +99,8 @@ def _derive(
         terms=form.size(form.terms),
         factors=(_factor(infos[names["a"]], state), _factor(infos[names["b"]], state)),
         is_transposed=form.is_transposed,
+        term_edge=form.types.terms,
+        swizzles=form.types.swizzles,
         result_bytes=block.writes[0].element_bytes,
         out_width=_width(out, state),
         out_flops=out.flops,
@@ -97,7 +110,7 @@ def _derive(
     if "crop" in names:
         steps.append(BindStep(infos[names["crop"]], state.hardware))
     scheduled = [block.name, *form.makers, *([consumer.name] if consumer is not None else [])]
-    return state.scheduled(scheduled, steps, "tensor")
+    return state.scheduled(scheduled, steps, form.types.kind)
 
 
 def _factor(fetch: BlockInfo, state: SketchState[GpuHardware]) -> Factor:

@@ -1,4 +1,4 @@
-"""A product of matrices on tensor cores (wmma), as a sketch step.
+"""A product of matrices on tensor cores (wmma or mma), as a sketch step.
 
 before::
 
@@ -22,12 +22,13 @@ from typing import Any
 
 from search_space.decisions import Columns, Slot
 from search_space.gpu.tensor.form import TensorForm
-from search_space.gpu.tensor.tiling import TensorTiling
+from search_space.gpu.tensor.tiling import PADDED, SWIZZLED, TensorTiling
 from search_space.gpu.tiling import PADDING_BYTES
 from search_space.nest import Bools, LoopNest
 from search_space.steps import Memory, PlainStep
-from search_space.tensorize.wmma import EDGE, ensure_fragment
-from search_space.tvm_api import Schedule
+from search_space.tensorize import ensure_on_chip
+from search_space.tensorize.wmma import EDGE
+from search_space.tvm_api import Schedule, tirx
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +37,11 @@ class TensorStep(PlainStep):
 
     form: TensorForm
     tiling: TensorTiling
+
+    @property
+    def tolerance_scale(self) -> float:
+        """What the fragments' types lose."""
+        return self.form.types.tolerance_scale
 
     def slots(self) -> tuple[Slot, ...]:
         """Own the decisions of the tiling."""
@@ -58,8 +64,9 @@ class TensorStep(PlainStep):
         loops = list(sch.get_loops(block))
         parts: list[list[Any]] = []
         inner: list[Any] = []
-        for loop, what in zip(loops[batch:], ("rows", "columns", "terms"), strict=True):
-            fragments, edge = sch.split(loop, [None, EDGE])
+        edges = (("rows", EDGE), ("columns", EDGE), ("terms", form.types.terms))
+        for loop, (what, extent) in zip(loops[batch:], edges, strict=True):
+            fragments, edge = sch.split(loop, [None, extent])
             factors = [int(f) for f in columns.tile(tiling.slot_name(what))[0]]
             parts.append(list(sch.split(fragments, factors, preserve_unit_iters=True)))
             inner.append(edge)
@@ -73,34 +80,52 @@ class TensorStep(PlainStep):
         sch.reverse_compute_at(rv["sums"], warp, preserve_unit_loops=True)
         sch.reverse_compute_at(rv["out"], grid, preserve_unit_loops=True)
         warps = int(tiling.warps(columns)[0])
+        rows = int(columns.choice(tiling.slot_name("pad"))[0])
         for position, role in enumerate("ab"):
             sch.compute_at(rv[f"{role}.fragment"], k1, preserve_unit_loops=True)
             sch.compute_at(rv[role], k0, preserve_unit_loops=True)
             self._share(sch, rv[role], warps, int(tiling.width(position, columns)[0]))
-            if int(columns.choice(tiling.slot_name("pad"))[0]):
+            if rows == PADDED:
                 padding = PADDING_BYTES // tiling.factors[position].element_bytes
                 sch.storage_align(rv[role], 0, axis=-2, factor=2 * padding, offset=padding)
         self._share(sch, rv["out"], warps, tiling.out_width)
         self._pipeline(sch, k0, int(columns.choice(tiling.slot_name("pipeline"))[0]))
         start = sch.decompose_reduction(block, k0)
-        self._replace(sch, inner[0], form.types.product(form.is_transposed))
-        self._replace(sch, list(sch.get_loops(start))[-2], form.types.fill)
-        for role, intrinsic in (
-            ("a.fragment", form.types.load("a", False)),
-            ("b.fragment", form.types.load("b", form.is_transposed)),
-            ("sums", form.types.store),
-        ):
-            high, wide = list(sch.get_loops(rv[role]))[-2:]
-            high, high_edge = sch.split(high, [None, EDGE])
-            wide, wide_edge = sch.split(wide, [None, EDGE])
+        fragments = (
+            ("a.fragment", "a", "write", form.types.load("a", False)),
+            ("b.fragment", "b", "write", form.types.load("b", form.is_transposed)),
+            ("sums", "c", "read", form.types.store),
+        )
+        loads = [intrinsic for _, _, access, intrinsic in fragments if access == "write"]
+        tiles: list[tuple[Any, str]] = []
+        for name, role, access, intrinsic in fragments:
+            high, wide = list(sch.get_loops(rv[name]))[-2:]
+            shape = form.types.shape(role, form.is_transposed)
+            high, high_edge = sch.split(high, [None, shape[0]])
+            wide, wide_edge = sch.split(wide, [None, shape[1]])
             sch.reorder(high, wide, high_edge, wide_edge)
-            self._replace(sch, high_edge, intrinsic)
+            tiles.append((high_edge, intrinsic))
+            layout = form.types.layout(role, form.is_transposed)
+            if layout is not None:
+                index = tirx.IndexMap.from_func(layout, ndim=batch + 2, index_dtype=_index_type(sch, block))
+                sch.transform_layout(rv[name], (access, 0), index)
+        tiles.append((inner[0], form.types.product(form.is_transposed)))
+        tiles.append((list(sch.get_loops(start))[-2], form.types.fill))
+        permuted = rows == SWIZZLED
+        for loop, intrinsic in tiles:
+            self._replace(sch, loop, intrinsic, permuted and intrinsic in loads)
+        if permuted:
+            for role in "ab":
+                sch.annotate(rv[role], "permuted_layout", 1)
 
     @staticmethod
-    def _replace(sch: Schedule, loop: Any, intrinsic: str) -> None:
-        """Put an intrinsic in the place of a loop nest."""
-        ensure_fragment(intrinsic)
-        sch.tensorize(loop, intrinsic)
+    def _replace(sch: Schedule, loop: Any, intrinsic: str, permuted: bool) -> None:
+        """Put an intrinsic in the place of a loop nest; its shared memory may be permuted."""
+        ensure_on_chip(intrinsic)
+        block = sch.blockize(loop)
+        if permuted:
+            sch.annotate(block, "permuted_layout", 1)
+        sch.tensorize(block, intrinsic)
 
     def _share(self, sch: Schedule, copy: Any, warps: int, width: int) -> None:
         """Share a copy among all lanes of all warps of a block."""
@@ -119,3 +144,7 @@ class TensorStep(PlainStep):
             sch.annotate(loop, "software_pipeline_stage", [0, 0, depth - 1])
             sch.annotate(loop, "software_pipeline_order", [0, 1, 2])
             sch.annotate(loop, "software_pipeline_async_stages", [0])
+
+
+def _index_type(sch: Schedule, block: Any) -> str:
+    return str(sch.get(block).iter_vars[0].var.ty)

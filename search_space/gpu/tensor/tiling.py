@@ -30,6 +30,10 @@ MAX_STAGE_FRAGMENTS = 4
 _LANES = 32
 _PIECE_BYTES = 16
 """What one lane reads of a fragment at once."""
+STRAIGHT, PADDED, SWIZZLED = 0, 1, 2
+"""How rows of a stage lie: one after the other, 16 bytes apart, or their 16-byte pieces permuted."""
+SWIZZLE_ELEMENTS = 32
+"""Rows are permuted in units of so many 16-bit elements (TVM's pass over permuted layouts)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class TensorTiling:
         terms: Length of the sums.
         factors: The two factors.
         is_transposed: Whether the second factor is stored with its terms together.
+        term_edge: Terms of one fragment.
+        swizzles: Whether rows of a stage may be permuted instead of padded.
         result_bytes: Bytes of one sum.
         out_width: Most elements of one store of the write-back.
         out_flops: Operations for each element while it is written.
@@ -74,6 +80,8 @@ class TensorTiling:
     terms: int
     factors: tuple[Factor, Factor]
     is_transposed: bool
+    term_edge: int
+    swizzles: bool
     result_bytes: int
     out_width: int
     out_flops: float
@@ -89,8 +97,8 @@ class TensorTiling:
         return (
             tile(self.slot_name("rows"), self.rows // EDGE, 3, limits),
             tile(self.slot_name("columns"), self.columns // EDGE, 3, limits),
-            tile(self.slot_name("terms"), self.terms // EDGE, 2, (None, MAX_STAGE_FRAGMENTS)),
-            choice(self.slot_name("pad"), (0, 1)),
+            tile(self.slot_name("terms"), self.terms // self.term_edge, 2, (None, MAX_STAGE_FRAGMENTS)),
+            choice(self.slot_name("pad"), (STRAIGHT, PADDED, SWIZZLED)[: 3 if self.swizzles else 2]),
             choice(self.slot_name("pipeline"), PIPELINES if self.hardware.has_async_copy else (1,)),
         )
 
@@ -105,7 +113,7 @@ class TensorTiling:
     def regions(self, columns: Columns) -> tuple[Floats, Floats]:
         """Return [N, 2] for each factor: rows and elements of a row of one stage."""
         rows, cols = self.tile(columns, "rows"), self.tile(columns, "columns")
-        terms = self.tile(columns, "terms")[:, 1] * EDGE
+        terms = self.tile(columns, "terms")[:, 1] * self.term_edge
         high, wide = rows[:, 1] * rows[:, 2] * EDGE, cols[:, 1] * cols[:, 2] * EDGE
         first = np.stack([high, terms], axis=1)
         second = np.stack([wide, terms] if self.is_transposed else [terms, wide], axis=1)
@@ -113,27 +121,39 @@ class TensorTiling:
 
     def pitch(self, factor: int, columns: Columns) -> Floats:
         """Return the elements from one row of a stage to the next: [N]."""
+        rows = columns.choice(self.slot_name("pad"))
+        return np.where(rows == PADDED, self._padded(factor, columns), self.regions(columns)[factor][:, 1])
+
+    def _padded(self, factor: int, columns: Columns) -> Floats:
+        """Return the length of a padded row, an odd multiple of 16 bytes: [N]."""
         row = self.regions(columns)[factor][:, 1]
         padding = PADDING_BYTES / self.factors[factor].element_bytes
-        padded = row + (padding - row) % (2.0 * padding)
-        return np.asarray(np.where(columns.choice(self.slot_name("pad")) > 0, padded, row))
+        return np.asarray(row + (padding - row) % (2.0 * padding))
+
+    def _bank_pitch(self, factor: int, columns: Columns) -> Floats:
+        """Return the pitch of padded rows that has the bank conflicts of the chosen ones: [N].
+
+        Permuted rows have none, like padded ones.
+        """
+        rows = columns.choice(self.slot_name("pad"))
+        return np.where(rows == STRAIGHT, self.pitch(factor, columns), self._padded(factor, columns))
 
     def shared_bytes(self, columns: Columns) -> Floats:
-        """Return the shared memory of a block: all stages in flight and the tile of the result, [N]."""
+        """Return the shared memory of a block, [N]: all stages in flight, later the tile of the result."""
         total = np.zeros(columns.size)
         for position, region in enumerate(self.regions(columns)):
             total += region[:, 0] * self.pitch(position, columns) * self.factors[position].element_bytes
         first, second = self.regions(columns)
         wide = second[:, 0] if self.is_transposed else second[:, 1]
         result = first[:, 0] * wide * self.result_bytes
-        return np.asarray(total * columns.choice(self.slot_name("pipeline")) + result)
+        return np.maximum(total * columns.choice(self.slot_name("pipeline")), result)
 
     def registers(self, columns: Columns) -> Floats:
         """Estimate the registers of a thread: sums and one fragment of each factor a row or column, [N]."""
         rows, cols = self.tile(columns, "rows")[:, 2], self.tile(columns, "columns")[:, 2]
-        fragment = EDGE * EDGE / _LANES
-        sums = rows * cols * fragment * self.result_bytes / 4.0
-        held = fragment * (rows * self.factors[0].element_bytes + cols * self.factors[1].element_bytes) / 2.0
+        sums = rows * cols * EDGE * EDGE / _LANES * self.result_bytes / 4.0
+        first, second = (factor.element_bytes for factor in self.factors)
+        held = EDGE * self.term_edge / _LANES * (rows * first + cols * second) / 2.0
         return BASE_REGISTERS + sums + held
 
     def width(self, factor: int, columns: Columns) -> Floats:
@@ -150,7 +170,9 @@ class TensorTiling:
         threads = self.warps(columns) * self.hardware.warp
         fits = fits_launch(self.hardware, threads, self.shared_bytes(columns), self.registers(columns))
         pipeline = columns.choice(self.slot_name("pipeline"))
-        return np.asarray(fits & ((pipeline == 1) | (self.tile(columns, "terms")[:, 0] >= pipeline)))
+        fits = fits & ((pipeline == 1) | (self.tile(columns, "terms")[:, 0] >= pipeline))
+        whole = np.all([region[:, 1] % SWIZZLE_ELEMENTS == 0 for region in self.regions(columns)], axis=0)
+        return np.asarray(fits & ((columns.choice(self.slot_name("pad")) != SWIZZLED) | whole))
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe the product, the two fetches and the write-back."""
@@ -169,7 +191,7 @@ class TensorTiling:
                 regions[position],
                 self.width(position, columns),
                 threads,
-                self.pitch(position, columns),
+                self._bank_pitch(position, columns),
                 blocks * terms[:, 0],
                 factor.flops,
             )
@@ -228,9 +250,10 @@ class TensorTiling:
             straight = position == 0 or self.is_transposed
             outer, inner = (0, 1) if straight else (1, 0)
             step = EDGE / (1.0 if straight else piece)
+            along_terms = self.term_edge / (piece if straight else 1.0)
             moves[:, outer, along] = own[:, 2] * step
             moves[:, outer, across] = step
-            moves[:, inner, 6] = EDGE / (piece if straight else 1.0)
+            moves[:, inner, 6] = along_terms
             accesses.append(
                 Access(
                     f"{factor.name}.shared",
@@ -240,7 +263,7 @@ class TensorTiling:
                     region,
                     moves,
                     scope=Scope.SHARED,
-                    pitch=self.pitch(position, columns) / piece,
+                    pitch=self._bank_pitch(position, columns) / piece,
                 )
             )
         none = np.zeros(extents.shape, dtype=bool)
@@ -252,7 +275,7 @@ class TensorTiling:
             unrolled=unrolled,
             vectorised=none,
             accesses=tuple(accesses),
-            flops=2.0 * EDGE**3 / _LANES,
+            flops=2.0 * EDGE * EDGE * self.term_edge / _LANES,
             transcendentals=0.0,
             executions=ones,
             workers=np.zeros(size),
@@ -266,5 +289,7 @@ class TensorTiling:
                 stages=terms[:, 0],
                 pipeline=columns.choice(self.slot_name("pipeline")).astype(np.float64),
                 tensor_share=ones,
+                # Halves, quarters and double words pass a tensor core in as many bytes a cycle.
+                tensor_rate=2.0 / self.factors[0].element_bytes,
             ),
         )
