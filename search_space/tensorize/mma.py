@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
+from search_space.tensorize import mma_texts as texts
 from search_space.tensorize.fragments import (
     EDGE,
     LANES,
@@ -35,185 +36,10 @@ _FACTOR = {"float16": "fp16", "bfloat16": "bf16", "float32": "tf32", "int8": "in
 _SUM = {"float16": "fp16", "float32": "fp32", "int32": "int32"}
 """What TVM's code generator calls the types."""
 
-_ROUND = """
-__forceinline__ __device__ float tirtune_tf32(float x) {
-  unsigned rounded;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
-  return __uint_as_float(rounded);
-}
-"""
-
-_DESCRIBED_LOAD = """
-@T.prim_func(s_tir=True)
-def description(a: T.handle, c: T.handle) -> None:
-    A = T.match_buffer(a, (high, wide), dtype, align=64, offset_factor=wide, scope="shared.dyn")
-    C = T.match_buffer(c, (32, held), dtype, align=64, offset_factor=held, scope="warp")
-    with T.sblock("root"):
-        T.reads(A[0:high, 0:wide])
-        T.writes(C[0:32, 0:held])
-        for i, j in T.grid(high, wide):
-            with T.sblock("copy"):
-                vi, vj = T.axis.remap("SS", [i, j])
-                T.reads(A[vi, vj])
-                lane, element = T.meta_var(place(vi, vj))
-                T.writes(C[lane, element])
-                C[lane, element] = A[vi, vj]
-"""
-
-_LOAD = """
-@T.prim_func(s_tir=True)
-def implementation(a: T.handle, c: T.handle) -> None:
-    a1 = T.int32()
-    a0 = T.int32()
-    A = T.match_buffer(
-        a, (high, wide), dtype, align=64, offset_factor=wide, scope="shared.dyn", strides=[a1, a0]
-    )
-    C = T.match_buffer(c, (32, held), dtype, align=64, offset_factor=held, scope="warp")
-    with T.sblock("root"):
-        T.reads(A[0:high, 0:wide])
-        T.writes(C[0:32, 0:held])
-        for lane in T.thread_binding(0, 32, "threadIdx.x"):
-"""
-
-_LOAD_MATRIX = """
-            T.evaluate(
-                T.ptx_legacy.ldmatrix(
-                    crosses, 4, ".b16", C.data, C.elem_offset + held * lane, A.access_ptr("r"),
-                    start(lane)[0] * a1 + start(lane)[1], dtype=dtype
-                )
-            )
-"""
-
-_LOAD_EACH = """
-            for element in T.unroll(held):
-                row, column = T.meta_var(at(lane, element))
-                C[lane, element] = A[row, column]
-"""
-
-_ROUND_EACH = """
-            for element in T.unroll(held):
-                C[lane, element] = T.cuda.func_call(
-                    "tirtune_tf32", C[lane, element], source_code=rounding, return_type="float32"
-                )
-"""
-
-_DESCRIBED_STORE = """
-@T.prim_func(s_tir=True)
-def description(c: T.handle, s: T.handle) -> None:
-    C = T.match_buffer(c, (32, 8), result, align=64, offset_factor=8, scope="warp")
-    S = T.match_buffer(s, (16, 16), result, align=64, offset_factor=16, scope="shared.dyn")
-    with T.sblock("root"):
-        T.reads(C[0:32, 0:8])
-        T.writes(S[0:16, 0:16])
-        for i, j in T.grid(16, 16):
-            with T.sblock("copy"):
-                vi, vj = T.axis.remap("SS", [i, j])
-                lane, element = T.meta_var(place(vi, vj))
-                T.reads(C[lane, element])
-                T.writes(S[vi, vj])
-                S[vi, vj] = C[lane, element]
-"""
-
-_STORE = """
-@T.prim_func(s_tir=True)
-def implementation(c: T.handle, s: T.handle) -> None:
-    s1 = T.int32()
-    s0 = T.int32()
-    C = T.match_buffer(c, (32, 8), result, align=64, offset_factor=8, scope="warp")
-    S = T.match_buffer(
-        s, (16, 16), result, align=64, offset_factor=16, scope="shared.dyn", strides=[s1, s0]
-    )
-    with T.sblock("root"):
-        T.reads(C[0:32, 0:8])
-        T.writes(S[0:16, 0:16])
-        for lane in T.thread_binding(0, 32, "threadIdx.x"):
-            for pair in T.unroll(4):
-                for side in T.vectorized(2):
-                    row, column = T.meta_var(at(lane, pair * 2))
-                    S[row, column + side] = C[lane, pair * 2 + side]
-"""
-
-_DESCRIBED_FILL = """
-@T.prim_func(s_tir=True)
-def description(c: T.handle) -> None:
-    C = T.match_buffer(c, (32, 8), result, align=64, offset_factor=8, scope="warp")
-    with T.sblock("root"):
-        T.reads()
-        T.writes(C[0:32, 0:8])
-        for i, j in T.grid(16, 16):
-            with T.sblock("fill"):
-                vi, vj = T.axis.remap("SS", [i, j])
-                lane, element = T.meta_var(place(vi, vj))
-                T.reads()
-                T.writes(C[lane, element])
-                C[lane, element] = zero
-"""
-
-_FILL = """
-@T.prim_func(s_tir=True)
-def implementation(c: T.handle) -> None:
-    C = T.match_buffer(c, (32, 8), result, align=64, offset_factor=8, scope="warp")
-    with T.sblock("root"):
-        T.reads()
-        T.writes(C[0:32, 0:8])
-        for lane in T.thread_binding(0, 32, "threadIdx.x"):
-            for element in T.unroll(8):
-                C[lane, element] = zero
-"""
-
-_DESCRIBED_PRODUCT = """
-@T.prim_func(s_tir=True)
-def description(a: T.handle, b: T.handle, c: T.handle) -> None:
-    A = T.match_buffer(a, (32, held), dtype, align=64, offset_factor=held, scope="warp")
-    B = T.match_buffer(b, (32, held), dtype, align=64, offset_factor=held, scope="warp")
-    C = T.match_buffer(c, (32, 8), result, align=64, offset_factor=8, scope="warp")
-    with T.sblock("root"):
-        T.reads(C[0:32, 0:8], A[0:32, 0:held], B[0:32, 0:held])
-        T.writes(C[0:32, 0:8])
-        for i, j, k in T.grid(16, 16, terms):
-            with T.sblock("product"):
-                vi, vj, vk = T.axis.remap("SSR", [i, j, k])
-                la, ea = T.meta_var(place_a(vi, vk))
-                lb, eb = T.meta_var(place_b(vj, vk))
-                lc, ec = T.meta_var(place(vi, vj))
-                T.reads(C[lc, ec], A[la, ea], B[lb, eb])
-                T.writes(C[lc, ec])
-                C[lc, ec] = C[lc, ec] + cast(A[la, ea]) * cast(B[lb, eb])
-"""
-
-_PRODUCT = """
-@T.prim_func(s_tir=True)
-def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
-    A = T.match_buffer(a, (32, held), dtype, align=64, offset_factor=held, scope="warp")
-    B = T.match_buffer(b, (32, held), dtype, align=64, offset_factor=held, scope="warp")
-    C = T.match_buffer(c, (32, 8), result, align=64, offset_factor=8, scope="warp")
-    with T.sblock("root"):
-        T.reads(C[0:32, 0:8], A[0:32, 0:held], B[0:32, 0:held])
-        T.writes(C[0:32, 0:8])
-        for lane in T.thread_binding(0, 32, "threadIdx.x"):
-            T.evaluate(
-                T.ptx_legacy.mma(
-                    shape, "row", "col", factor, factor, total,
-                    A.data, A.elem_offset + lane * held,
-                    B.data, B.elem_offset + lane * held,
-                    C.data, C.elem_offset + lane * 8, False, dtype=result
-                )
-            )
-            T.evaluate(
-                T.ptx_legacy.mma(
-                    shape, "row", "col", factor, factor, total,
-                    A.data, A.elem_offset + lane * held,
-                    B.data, B.elem_offset + lane * held + held // 2,
-                    C.data, C.elem_offset + lane * 8 + 4, False, dtype=result
-                )
-            )
-"""
-
-
 _PLAIN = {
-    "fill": (_DESCRIBED_FILL, _FILL),
-    "store": (_DESCRIBED_STORE, _STORE),
-    "product": (_DESCRIBED_PRODUCT, _PRODUCT),
+    "fill": (texts.DESCRIBED_FILL, texts.FILL),
+    "store": (texts.DESCRIBED_STORE, texts.STORE),
+    "product": (texts.DESCRIBED_PRODUCT, texts.PRODUCT),
 }
 
 
@@ -325,10 +151,10 @@ def ensure_mma(name: str) -> Intrinsic | None:
     if types not in MMA_TYPES or words[0] not in ("load_a", "load_b", "load_b_transposed", *_PLAIN):
         raise KeyError(f"no intrinsic is named {name!r}")
     if words[0].startswith("load"):
-        texts, values = _load(types, words[0][5], words[0].endswith("_transposed"))
+        programs, values = _load(types, words[0][5], words[0].endswith("_transposed"))
     else:
-        texts, values = _PLAIN[words[0]], _values(types)
-    description, implementation = (parse_script(text, **values) for text in texts)
+        programs, values = _PLAIN[words[0]], _values(types)
+    description, implementation = (parse_script(text, **values) for text in programs)
     tvm.s_tir.TensorIntrin.register(name, description, implementation)
     return Intrinsic(name, description, implementation) if words[0] == "product" else None
 
@@ -354,7 +180,7 @@ def _load(types: MmaTypes, factor: str, is_transposed: bool) -> tuple[tuple[str,
         found = at(lane, element)
         return found if along_terms else found[::-1]
 
-    rounded = _ROUND_EACH if types.operand == "float32" else ""
+    rounded = texts.ROUND_EACH if types.operand == "float32" else ""
     one_instruction = along_terms or word == 2
     values = {
         "high": high,
@@ -365,9 +191,10 @@ def _load(types: MmaTypes, factor: str, is_transposed: bool) -> tuple[tuple[str,
         "start": start,
         "crosses": not along_terms,
         "at": indexed,
-        "rounding": _ROUND,
+        "rounding": texts.ROUND,
     }
-    return (_DESCRIBED_LOAD, _LOAD + (_LOAD_MATRIX if one_instruction else _LOAD_EACH) + rounded), values
+    body = texts.LOAD_MATRIX if one_instruction else texts.LOAD_EACH
+    return (texts.DESCRIBED_LOAD, texts.LOAD + body + rounded), values
 
 
 def _values(types: MmaTypes) -> dict[str, Any]:
