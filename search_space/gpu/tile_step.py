@@ -24,6 +24,7 @@ from search_space.decisions import Columns, Slot
 from search_space.gpu.tile_nest import compute_nest
 from search_space.gpu.tiling import GpuTiling
 from search_space.nest import Bools, LoopKind, LoopNest
+from search_space.rules.tiling import loops_of_axes
 from search_space.steps import Memory, PlainStep
 from search_space.tvm_api import Schedule
 
@@ -50,7 +51,7 @@ class GpuTileStep(PlainStep):
         """Split, reorder and bind; leave the loops of each level in ``memory``."""
         tiling = self.tiling
         block = sch.get_sblock(tiling.block.name)
-        loops = _axis_loops(sch, tiling, block)
+        loops = loops_of_axes(sch, tiling.axes, list(sch.get_loops(block)))
         parts: dict[int, list[Any]] = {}
         for i in range(len(tiling.axes)):
             factors = [int(f) for f in columns.tile(tiling.tile_name(i))[0]]
@@ -105,20 +106,6 @@ def unroll_upto(sch: Schedule, loop: Any, statements: int) -> None:
     """
     sch.annotate(loop, "pragma_auto_unroll_max_step", statements)
     sch.annotate(loop, "pragma_unroll_explicit", 0)
-
-
-def _axis_loops(sch: Schedule, tiling: GpuTiling, block: Any) -> list[Any]:
-    """Return one loop per axis, splitting grouped iterators in two."""
-    plain = list(sch.get_loops(block))
-    found: list[Any] = []
-    for axis in tiling.axes:
-        if axis.outer_group:
-            outer, inner = sch.split(plain[axis.iterator], [axis.extent, None], preserve_unit_iters=True)
-            plain[axis.iterator] = inner
-            found.append(outer)
-        else:
-            found.append(plain[axis.iterator])
-    return found
 
 
 def is_tileable(tiling: GpuTiling) -> bool:

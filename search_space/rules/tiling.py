@@ -15,7 +15,9 @@ after::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +25,7 @@ from search_space.decisions import Columns, Slot
 from search_space.nest import Bools, LoopKind, LoopNest
 from search_space.steps import Memory, PlainStep
 from search_space.tile_nest import compute_nest
-from search_space.tiling import Tiling
+from search_space.tiling import TiledAxis, Tiling
 from search_space.tvm_api import Schedule
 
 
@@ -105,21 +107,33 @@ class FinishTileStep(PlainStep):
 def _axis_loops(sch: Schedule, tiling: Tiling, block: object) -> tuple[list[object], list[object]]:
     """Return one loop per axis, grouped iterators split in two, and the loop of an intrinsic's group."""
     plain = list(sch.get_loops(block))
-    found: list[object] = []
     group: list[object] = []
     if tiling.group > 1:
         plain[tiling.group_iterator], inner = sch.split(
             plain[tiling.group_iterator], [None, tiling.group], preserve_unit_iters=True
         )
         group.append(inner)
-    for axis in tiling.axes:
+    return loops_of_axes(sch, tiling.axes, plain), group
+
+
+def loops_of_axes(sch: Schedule, axes: Sequence[TiledAxis], loops: Sequence[Any]) -> list[Any]:
+    """Return one loop an axis, splitting grouped iterators in two.
+
+    Args:
+        sch: The schedule.
+        axes: Axes of a block.
+        loops: One loop for each iterator of the block.
+    """
+    plain = list(loops)
+    found: list[Any] = []
+    for axis in axes:
         if axis.outer_group:
             outer, inner = sch.split(plain[axis.iterator], [axis.extent, None], preserve_unit_iters=True)
             plain[axis.iterator] = inner
             found.append(outer)
         else:
             found.append(plain[axis.iterator])
-    return found, group
+    return found
 
 
 def is_tileable(tiling: Tiling) -> bool:
