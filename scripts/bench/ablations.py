@@ -1,16 +1,19 @@
 """What each part of the tuner is worth: every one switched off alone, at equal trials.
 
-``python -m scripts.bench.ablations --suite first --trials 64 --seeds 1 --json out/ablations.json``
+``python -m scripts.bench.ablations --suite first --trials 64 --seeds 3 --json out/ablations.json``
 
-The variants of one operator are tuned one after the other, so that a slow hour of the machine meets all of
-them. Times are as the runs recorded them. A number above 1 says how many times slower the best kernel is
-without the part, after so many trials (geometric mean over operators and seeds).
+The variants of one operator and seed are tuned one after the other, then their final kernels are measured
+in turns: a slow hour of the machine meets all of them, and curves are scaled to what their final kernel
+takes in those turns. A number above 1 says how many times slower the best kernel is without the part, after
+so many trials (geometric mean over operators and seeds), with the 95% interval that the scatter between seeds
+allows.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,21 +22,31 @@ from typing import Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-import numpy as np
-
 from scripts.bench import ours
 from scripts.bench.comparison import say
+from scripts.bench.effects import Effect, effect, scatter
+from scripts.bench.interleave import ROUNDS, Entry, interleave
 from scripts.bench.machine import describe
+from scripts.bench.problem import Problem
 from scripts.bench.problems import problems_of
+from scripts.bench.table import ratio
 from search_space.hardware import available_cores
 from tuner.errors import UserError
 from tuner.options import ABLATIONS
 
 ALL_ON = "everything"
+Run = Mapping[str, Any]
 
 
 def variants(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return what each variant goes without; the first one has everything."""
+    """Return what each variant goes without; the first one has everything.
+
+    Raises:
+        UserError: If a part is unknown.
+    """
+    for name in names:
+        if name not in ABLATIONS:
+            raise UserError(f"--parts {name}: unknown; use one of {', '.join(ABLATIONS)}")
     return {ALL_ON: (), **{name: (name,) for name in names}}
 
 
@@ -45,13 +58,19 @@ def checkpoints(trials: int) -> list[int]:
     return found[::-1]
 
 
-def best_after(run: Mapping[str, Any], trials: int) -> float | None:
-    """Return the best seconds that a run had after so many trials; None if nothing had worked."""
+def best_after(run: Run, trials: int) -> float | None:
+    """Return the best seconds that a run had after so many trials; None if nothing had worked.
+
+    Where the final kernel was measured in turns, the curve is scaled to that.
+    """
     found = [point["best_seconds"] for point in run["curve"] if point["trial"] <= trials]
-    return None if not found or found[-1] is None else float(found[-1])
+    if not found or found[-1] is None:
+        return None
+    scale = ratio(run.get("final_seconds"), run["curve"][-1]["best_seconds"])
+    return float(found[-1]) * (1.0 if scale is None else scale)
 
 
-def table(runs: Sequence[Mapping[str, Any]], trials: Sequence[int]) -> list[dict[str, Any]]:
+def table(runs: Sequence[Run], trials: Sequence[int]) -> list[dict[str, Any]]:
     """Compare every variant with the whole.
 
     Args:
@@ -59,49 +78,104 @@ def table(runs: Sequence[Mapping[str, Any]], trials: Sequence[int]) -> list[dict
         trials: Checkpoints.
 
     Returns:
-        Per variant, ``ratios`` at the checkpoints (None where nothing can be compared), the worst
-        operator of the last one, and the mean wall seconds of a run.
+        Per variant, ``effects`` at the checkpoints (``ratio``, ``low``, ``high``; None where nothing can be
+        compared), ``worst``: the operator with the largest ratio at the last one, ``wall``: the effect on
+        wall time, and ``words``: what the last effect says.
     """
-    whole = {(r["workload"], r["seed"]): r for r in runs if r["variant"] == ALL_ON}
-    found = []
-    for name in dict.fromkeys(r["variant"] for r in runs):
-        mine = [r for r in runs if r["variant"] == name]
-        ratios: list[float | None] = []
-        worst: tuple[float, str] | None = None
-        for count in trials:
-            pairs = [
-                (r["workload"], best_after(r, count), best_after(whole[r["workload"], r["seed"]], count))
-                for r in mine
-                if (r["workload"], r["seed"]) in whole
-            ]
-            each = [(without / with_it, text) for text, without, with_it in pairs if without and with_it]
-            ratios.append(float(np.exp(np.mean(np.log([e for e, _ in each])))) if each else None)
-            worst = max(each, default=None)
+    names = list(dict.fromkeys(run["variant"] for run in runs))
+    found: list[dict[str, Any]] = []
+    at = [_cells(runs, names, lambda run, count=count: best_after(run, count)) for count in trials]
+    wall = _cells(runs, names, lambda run: run["wall_seconds"])
+    for name in names:
+        effects = [_compare(cells, name) for cells in at]
+        last = effects[-1]
         found.append(
             {
                 "without": name,
-                "ratios": ratios,
-                "worst": None if worst is None else {"workload": worst[1], "ratio": worst[0]},
-                "wall_seconds": float(np.mean([r["wall_seconds"] for r in mine])),
+                "effects": [_plain(each) for each in effects],
+                "worst": _worst(at[-1], name),
+                "wall": _plain(_compare(wall, name)),
+                "words": "" if name == ALL_ON or last is None else last.words,
             }
         )
     return found
 
 
+Cells = dict[str, dict[str, list[float]]]
+"""Seconds by variant and operator, one entry a seed."""
+
+
+def _cells(runs: Sequence[Run], names: Sequence[str], value: Any) -> Cells:
+    cells: Cells = {name: {} for name in names}
+    for run in runs:
+        seconds = value(run)
+        if seconds is not None:
+            cells[run["variant"]].setdefault(run["workload"], []).append(float(seconds))
+    return cells
+
+
+def _compare(cells: Cells, name: str) -> Effect | None:
+    # Seeds scatter alike in all variants: together they say how much better than a pair would.
+    variance, freedom = scatter([cell for by_operator in cells.values() for cell in by_operator.values()])
+    return effect(cells[name], cells.get(ALL_ON, {}), variance, freedom)
+
+
+def _worst(cells: Cells, name: str) -> dict[str, Any] | None:
+    whole = cells.get(ALL_ON, {})
+    each = []
+    for workload, values in cells[name].items():
+        found = effect({workload: values}, {workload: whole.get(workload, [])}, 0.0, 0)
+        if found is not None:
+            each.append((found.ratio, workload))
+    return {"workload": max(each)[1], "ratio": max(each)[0]} if each else None
+
+
+def _plain(found: Effect | None) -> dict[str, float | None] | None:
+    return None if found is None else {"ratio": found.ratio, "low": found.low, "high": found.high}
+
+
 def markdown(rows: Sequence[Mapping[str, Any]], trials: Sequence[int]) -> str:
     """Return the table for the documentation."""
 
-    def cell(value: float | None) -> str:
-        return "-" if value is None else f"{value:.2f}"
+    def cell(value: Mapping[str, float | None] | None) -> str:
+        if value is None:
+            return "-"
+        interval = "" if value["low"] is None else f" ({value['low']:.2f} to {value['high']:.2f})"
+        return f"{value['ratio']:.2f}{interval}"
 
-    head = ["without", *(f"{count} trials" for count in trials), "worst operator", "a run, s"]
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * len(trials) + " --- | ---: |"]
+    head = ["without", *(f"{count} trials" for count in trials), "", "most on", "wall time"]
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * len(trials) + " --- | --- | ---: |"]
     for row in rows:
+        if row["without"] == ALL_ON:
+            continue
         worst = row["worst"]
         text = "-" if worst is None else f"{worst['workload']} {worst['ratio']:.2f}"
-        cells = [row["without"], *(cell(r) for r in row["ratios"]), text, f"{row['wall_seconds']:.0f}"]
+        cells = [row["without"], *map(cell, row["effects"]), row["words"], text, cell(row["wall"])]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def tune_variants(
+    problem: Problem, seed: int, threads: int, parts: Mapping[str, tuple[str, ...]], a: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Tune every variant of one operator, then measure the final kernels in turns."""
+    runs: list[dict[str, Any]] = []
+    for name, disable in parts.items():
+        say(f"{problem.text}, seed {seed}: without {', '.join(disable) or 'nothing'}")
+        options = {"disable": list(disable)}
+        try:
+            run = ours.run(problem, a.trials, seed, threads, a.logs / name, options, a.reuse)
+        except ours.RunFailed as error:
+            say(str(error))
+            continue
+        runs.append({"workload": problem.text, "variant": name, **run.to_dict()})
+    if a.rounds:
+        say(f"{problem.text}, seed {seed}: {len(runs)} kernels in turns")
+        entries = [Entry(run["variant"], "tirtune", {"log": run["log"]}) for run in runs]
+        outcomes = interleave(problem, entries, threads, a.rounds)
+        for run in runs:
+            run["final_seconds"] = outcomes[run["variant"]].seconds
+    return runs
 
 
 def main() -> None:
@@ -109,8 +183,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suite", default="first", help="suites, operators or problems, separated by ;")
     parser.add_argument("--trials", type=int, default=64)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each; with one there are no intervals")
     parser.add_argument("--parts", default=",".join(ABLATIONS), help="which parts to switch off")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each final kernel; 0 for none")
     parser.add_argument("--logs", type=Path, default=Path("out/ablations"))
     parser.add_argument("--reuse", action="store_true", help="take finished runs of --logs")
     parser.add_argument("--json", type=Path)
@@ -118,25 +193,15 @@ def main() -> None:
     threads = available_cores()
     try:
         problems = problems_of(arguments.suite.split(";"))
+        parts = variants(arguments.parts.split(","))
     except UserError as error:
         parser.error(str(error))
     runs: list[dict[str, Any]] = []
     for seed in range(arguments.seeds):
         for problem in problems:
-            for name, disable in variants(arguments.parts.split(",")).items():
-                say(f"{problem.text}, seed {seed}: without {', '.join(disable) or 'nothing'}")
-                run = ours.run(
-                    problem,
-                    arguments.trials,
-                    seed,
-                    threads,
-                    arguments.logs / name,
-                    {"disable": list(disable)},
-                    arguments.reuse,
-                )
-                runs.append({"workload": problem.text, "variant": name, **run.to_dict()})
-                if arguments.json is not None:
-                    _write(arguments.json, runs, arguments.trials, threads)
+            runs += tune_variants(problem, seed, threads, parts, arguments)
+            if arguments.json is not None:
+                _write(arguments.json, runs, arguments.trials, threads)
     counts = checkpoints(arguments.trials)
     print(markdown(table(runs, counts), counts))
 
@@ -148,6 +213,7 @@ def _write(path: Path, runs: list[dict[str, Any]], trials: int, threads: int) ->
         "rows": table(runs, counts),
         "runs": runs,
         "machine": describe(threads),
+        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1))
