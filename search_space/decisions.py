@@ -160,6 +160,9 @@ class DecisionSpace:
     sizes: NDArray[np.int64] = field(init=False)
     places: dict[str, int] = field(init=False)
     _multipliers: NDArray[np.uint64] = field(init=False, repr=False)
+    _near: NDArray[np.int32] = field(init=False, repr=False)
+    _starts: NDArray[np.int64] = field(init=False, repr=False)
+    _widths: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         names = [s.name for s in self.slots]
@@ -172,6 +175,13 @@ class DecisionSpace:
             1
         )
         object.__setattr__(self, "_multipliers", multipliers)
+        # The neighbours of all slots in one row, so that a move of any slot is one look-up.
+        tables = [s.neighbours for s in self.slots]
+        lengths = np.array([table.size for table in tables], dtype=np.int64)
+        empty = np.zeros(0, np.int32)
+        object.__setattr__(self, "_near", np.concatenate([empty, *(table.ravel() for table in tables)]))
+        object.__setattr__(self, "_starts", np.cumsum(lengths) - lengths)
+        object.__setattr__(self, "_widths", np.array([table.shape[1] for table in tables], dtype=np.int64))
 
     def check(self, rows: Rows) -> None:
         """Raise ValueError unless every entry indexes its slot's table."""
@@ -191,18 +201,17 @@ class DecisionSpace:
         free = np.nonzero(self.sizes > 1)[0]
         if not len(free) or not len(rows):
             return out
+        every = np.arange(len(rows))
         for _ in range(moves):
             picked = free[(rng.random(len(rows)) * len(free)).astype(np.int64)]
             jumps = rng.random(len(rows)) < jump
             draws = rng.random(len(rows))
-            for s in np.unique(picked):
-                mine = np.nonzero(picked == s)[0]
-                slot = self.slots[s]
-                fresh = (draws[mine] * slot.size).astype(np.int32)
-                near = slot.neighbours[
-                    out[mine, s], (draws[mine] * slot.neighbours.shape[1]).astype(np.int64)
-                ]
-                out[mine, s] = np.where(jumps[mine], fresh, near)
+            fresh = (draws * self.sizes[picked]).astype(np.int32)
+            width = self._widths[picked]
+            near = self._near[
+                self._starts[picked] + out[every, picked] * width + (draws * width).astype(np.int64)
+            ]
+            out[every, picked] = np.where(jumps, fresh, near)
         return out
 
     def crossover(self, rng: np.random.Generator, mothers: Rows, fathers: Rows) -> Rows:

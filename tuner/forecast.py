@@ -12,13 +12,12 @@ from records.store import RecordStore
 from search_space.candidate import Context, context_of
 from tuner.choice import Chooser
 from tuner.models import RunModel
+from tuner.pace import TRIAL_SECONDS
 from tuner.search import Scorer
 from tuner.tasks import Task
 
 _SAMPLES = 256
 """Schedules of each sketch that are scored for a guess at a task's time."""
-_TRIAL_SECONDS = 0.4
-"""Wall time of a trial where no log says: what two cores needed for matmuls and convolutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def seconds_per_trial(stores: Sequence[RecordStore]) -> tuple[float, str]:
                 trials += summary.kind == "trial"
         spent += sum(max(times) - min(times) for times in by_session.values())
     if trials < 8 or spent <= 0:
-        return _TRIAL_SECONDS, "typical of two cores"
+        return TRIAL_SECONDS, "typical of two cores"
     return spent / trials, f"as the {trials} trials of the records took"
 
 

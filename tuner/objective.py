@@ -112,8 +112,12 @@ class Custom:
     function: Callable[[Sequence[float]], float]
 
     def value(self, state: ObjectiveInput) -> float:
-        """See :class:`Objective`."""
-        return float(self.function(state.models.tolist()))
+        """See :class:`Objective`.
+
+        Raises:
+            UserError: If the function returns no finite number.
+        """
+        return self._of(state.models)
 
     def slopes(self, state: ObjectiveInput) -> Vector:
         """See :class:`Objective`."""
@@ -123,9 +127,18 @@ class Custom:
             step = 1e-3 * latency
             moved = state.latencies.copy()
             moved[t] += step
-            models = state.calls @ moved
-            found[t] = (float(self.function(models.tolist())) - before) / step
+            found[t] = (self._of(state.calls @ moved) - before) / step
         return found
+
+    def _of(self, models: Vector) -> float:
+        latencies = [float(seconds) for seconds in models]
+        value = self.function(latencies)
+        if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+            raise UserError(
+                f"the objective function returned {value!r} for latencies {latencies}: "
+                "it must return a finite number, smaller being better"
+            )
+        return float(value)
 
 
 _NAMED: Mapping[str, Objective] = {

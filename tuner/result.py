@@ -25,6 +25,8 @@ class TuneResult:
         stopped: Why the run ended.
         stages: Sums over the trials of this run by stage, see :data:`tuner.measure.account.STAGES`.
         measured: Trials that this run measured.
+        gain_of_as_many_again: Forecast of the part of the tasks' time that as many trials again would save;
+            None where it is unknown.
         verdicts: For every model whether it is faster as a whole; empty where that was not asked.
     """
 
@@ -38,4 +40,5 @@ class TuneResult:
     stopped: str
     stages: dict[str, float] = field(default_factory=dict)
     measured: int = 0
+    gain_of_as_many_again: float | None = None
     verdicts: tuple[ModelVerdict, ...] = ()

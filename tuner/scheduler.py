@@ -61,6 +61,10 @@ class GradientScheduler:
         self._objective = objective
         self._rng = rng
 
+    def check(self, tasks: Sequence[TaskCurve]) -> None:
+        """Try the objective before anything is measured: what a user's function does wrong shows at once."""
+        self.gains(tasks, np.ones(len(tasks[0].calls)))
+
     def choose(self, tasks: Sequence[TaskCurve], baselines: Vector) -> int | None:
         """Pick the next task.
 

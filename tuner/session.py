@@ -31,6 +31,7 @@ from tuner.measure.rpc.address import RpcAddress
 from tuner.models import RunModel
 from tuner.objective import Objective, objective_of
 from tuner.options import TRIALS_PER_TASK, TuneOptions
+from tuner.pace import Pace, gain_of
 from tuner.result import TuneResult
 from tuner.resume import restore_task
 from tuner.scheduler import GradientScheduler, TaskCurve
@@ -94,8 +95,9 @@ class Session:
         self._environment = _where_it_runs(options.measure, here)
         self._store = self._open_store()
         self._runs = [self._make_run(i, t) for i, t in enumerate(tasks)]
+        self._scheduler.check([r.curve for r in self._runs])
         self._transfer = Transfer(target)
-        self._trial = 0
+        self._trial = self._taken_over = 0
         self._pending: list[Any] = []
         self._message = ""
 
@@ -175,7 +177,7 @@ class Session:
             curves = [r.curve for r in self._runs]
             chosen = self._scheduler.choose(curves, self._baselines())
             if chosen is None:
-                return "nothing left to try"
+                return self._done()
             run = self._runs[chosen]
             self._open(run)
             run.state = "searching"
@@ -196,6 +198,11 @@ class Session:
             run.state = "waiting"
             self._tell()
 
+    def _done(self) -> str:
+        if all(r.curve.exhausted for r in self._runs):
+            return "nothing left to try"
+        return f"no task can improve the objective any more ({self._options.objective})"
+
     def _suggest(self, run: TaskRun) -> None:
         """Before the first measurement hand over what related tasks found."""
         if not run.trials and isinstance(run.strategy, EvolutionarySearch):
@@ -210,14 +217,20 @@ class Session:
             return f"the time of {self._options.seconds:g} s is up"
         return ""
 
+    def _pace(self) -> Pace:
+        limit = self._options.seconds
+        spent = sum(r.trials for r in self._runs)
+        return Pace(
+            trials=self._budget,
+            seconds=None if limit is None else limit - self._reserved_seconds,
+            spent=spent,
+            measured=spent - self._taken_over,
+            elapsed_seconds=self._elapsed(),
+        )
+
     def _batch_size(self) -> int:
-        if self._budget is None:
-            return self._options.batch
-        left = self._budget - sum(r.trials for r in self._runs)
         fresh = sum(1 for r in self._runs if not r.curve.best and not r.curve.exhausted)
-        # While tasks wait for their first batch every one of them must get its share.
-        share = max(1, left // fresh) if fresh else left
-        return max(1, min(self._options.batch, share, left))
+        return self._pace().batch(self._options.batch, fresh)
 
     def _open(self, run: TaskRun) -> None:
         if run.baseline is not None:
@@ -276,6 +289,7 @@ class Session:
         for run in self._runs:
             restored = restore_task(run, self._store, view, self._target_text, self._environment)
             if restored:
+                self._taken_over += restored
                 self._message = f"{run.task.name}: {restored} measurements taken over from the log"
                 self._tell()
 
@@ -336,18 +350,6 @@ class Session:
     def _elapsed(self) -> float:
         return self._watch.now() - self._started
 
-    def _remaining(self) -> float | None:
-        spent = sum(r.rounds for r in self._runs)
-        if not spent:
-            return None
-        found: list[float] = []
-        if self._options.seconds is not None:
-            found.append(max(0.0, self._options.seconds - self._elapsed()))
-        if self._budget is not None and self._trial:
-            left = max(0, self._budget - sum(r.trials for r in self._runs))
-            found.append(left * self._elapsed() / self._trial)
-        return min(found) if found else None
-
     def _tell(self) -> None:
         parts = self._parts()
         self._listener(
@@ -356,7 +358,7 @@ class Session:
                 trials=sum(r.trials for r in self._runs),
                 trials_total=self._budget,
                 elapsed_seconds=self._elapsed(),
-                remaining_seconds=self._remaining(),
+                remaining_seconds=self._pace().remaining_seconds,
                 search_seconds=parts["search"],
                 build_seconds=parts["build"],
                 run_seconds=parts["run"],
@@ -380,6 +382,7 @@ class Session:
             stopped=stopped,
             stages=dict(self._measurer.account.stage_seconds),
             measured=self._measurer.account.trials,
+            gain_of_as_many_again=gain_of([r.curve for r in self._runs], 2.0),
         )
 
 

@@ -41,10 +41,10 @@ def pool(seconds: list[float], spread: float = 0.0, origin: str = "move", first:
 def test_the_most_promising_sketches_come_first_and_suggestions_find_room() -> None:
     pools = {name: pool([seconds]) for name, seconds in (("slow", 3.0), ("middle", 2.0), ("fast", 1.0))}
     suggested = {"slow": pool([9.0], origin="transfer", first=50)}
-    (only,) = choose(pools, {}, {}, {}, 1, BatchOptions(), is_stalled=False)
+    (only,) = choose(pools, {}, {}, {}, [], 1, BatchOptions(), is_stalled=False)
     assert only.sketch == "fast"
     crowded = pools | {f"other{i}": pool([4.0 + i]) for i in range(8)}
-    found = choose(crowded, {}, {}, suggested, 4, BatchOptions(), is_stalled=False)
+    found = choose(crowded, {}, {}, suggested, [], 4, BatchOptions(), is_stalled=False)
     assert [p.sketch for p in found[:3]] == ["fast", "middle", "slow"]
     assert found[3].origin == "transfer"
 
@@ -57,12 +57,12 @@ def test_a_batch_holds_a_share_of_every_kind() -> None:
         {"a": pool([9.0], 0.0, "random", 300)},
     )
     options = BatchOptions(explore=0.05, doubtful=0.2, descent=0.2, stalled_descent=0.5)
-    found = [p.origin for p in choose(pools, near, random, {}, 20, options, is_stalled=False)]
+    found = [p.origin for p in choose(pools, near, random, {}, [], 20, options, is_stalled=False)]
     assert [found.count(kind) for kind in ("neighbour", "jump", "random", "move")] == [4, 0, 1, 15]
-    stalled = [p.origin for p in choose(pools, near, random, {}, 20, options, is_stalled=True)]
+    stalled = [p.origin for p in choose(pools, near, random, {}, [], 20, options, is_stalled=True)]
     assert stalled.count("neighbour") == 9  # all there are
     assert stalled.count("jump") == 4
-    assert not choose({}, {}, {}, {}, 5, options, is_stalled=False)
+    assert not choose({}, {}, {}, {}, [], 5, options, is_stalled=False)
 
 
 def test_candidates_that_differ_in_one_decision_do_not_crowd_a_batch() -> None:
@@ -70,7 +70,8 @@ def test_candidates_that_differ_in_one_decision_do_not_crowd_a_batch() -> None:
     rows[:5, 0] = np.arange(5)
     rows[5] = 7
     crowd = Pool(rows, np.arange(1.0, 7.0), np.full(6, "move", dtype="U10"), np.zeros(6))
-    found = choose({"a": crowd}, {"a": crowd.taken(np.zeros(0, np.intp))}, {}, {}, 3, BatchOptions(), False)
+    near = {"a": crowd.taken(np.zeros(0, np.intp))}
+    found = choose({"a": crowd}, near, {}, {}, [], 3, BatchOptions(), False)
     assert any((p.row == 7).all() for p in found)
 
 

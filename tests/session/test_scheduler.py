@@ -123,3 +123,10 @@ def test_bad_objectives_are_named(text: str) -> None:
 
 def test_a_function_is_an_objective() -> None:
     assert objective_of(lambda models: max(models)).value(state([0.2, 0.3])) == 0.5
+
+
+@pytest.mark.parametrize("returned", [None, "fast", float("nan")])
+def test_a_function_that_returns_no_number_is_refused_before_anything_is_measured(returned: object) -> None:
+    objective = objective_of(lambda models: returned)  # type: ignore[arg-type,return-value]
+    with pytest.raises(UserError, match=r"objective function returned .* finite number"):
+        scheduler(objective).check([curve([])])

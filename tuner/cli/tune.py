@@ -20,7 +20,7 @@ from tuner.cli.parameters import (
     with_machine,
     with_workloads,
 )
-from tuner.units import seconds
+from tuner.units import per_cent, seconds
 
 if TYPE_CHECKING:
     from tuner.cli.progress import ProgressDisplay
@@ -198,6 +198,10 @@ def _show(result: TuneResult, display: ProgressDisplay, as_json: bool) -> None:
     for line in spending_lines(result.seconds, result.stages, result.measured):
         out.print(line, soft_wrap=True)
     words = [f"Stopped: {result.stopped}.", f"Took {seconds(result.seconds['total'])}."]
+    if result.gain_of_as_many_again is not None:
+        words.append(
+            f"As many trials again may save about {per_cent(result.gain_of_as_many_again)} of the time."
+        )
     if result.log is not None:
         words.append(f"Log: {without_password(result.log)}")
     else:
@@ -231,6 +235,7 @@ def _values(result: TuneResult, display: ProgressDisplay) -> dict[str, Any]:
         "seconds": result.seconds,
         "stages": result.stages,
         "measured": result.measured,
+        "gain_of_as_many_again": result.gain_of_as_many_again,
         "log": None if result.log is None else without_password(result.log),
         "target": result.target,
         "threads": result.threads,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_space.sketch import Sketch
+from tuner.search.allocation import LEAST_POPULATION, Standing, divide, owed
 from tuner.search.base import Proposal
 from tuner.search.batch import BatchOptions, Pool, choose
 from tuner.search.operators import OPERATORS, Bandit
@@ -22,8 +23,8 @@ from tuner.search.scorer import Rows, Scorer
 _STALL_TRIALS = 32
 """Measurements without a gain after which the neighbourhood of the incumbent is searched."""
 _STALL_GAIN = 0.02
-_LEAST_POPULATION = 128
-"""A population of fewer costs as much time."""
+_EVOLVED = 3
+"""Sketches that evolve for all generations in the first round, the most promising ones; others get one."""
 _CONSIDERED = 256
 """Candidates of a sketch that may enter a batch."""
 _CENTRES = 8
@@ -141,18 +142,23 @@ class EvolutionarySearch:
     def propose(self, count: int) -> list[Proposal]:
         """See :class:`tuner.search.base.SearchStrategy`."""
         best = self._history[-1] if self._history else float("nan")
-        sizes = self._sizes()
-        generations = self._options.generations
-        pools = {name: self._evolve(name, size, generations) for name, size in sizes.items()}
+        standings = {name: Standing(m.best, len(m.rows)) for name, m in self._measured.items()}
+        sizes = divide(standings, self._options.population, self._rng)
+        seeds = {name: self._seed(name, size) for name, size in sizes.items()}
+        pools = {
+            name: self._evolve(name, pool, sizes[name], generations)
+            for name, pool, generations in self._turns(seeds, is_blind=not self._history)
+        }
         near = {name: pool for name in sizes if (pool := self._neighbours(name, best)) is not None}
-        if not any(len(pool.rows) for pool in (*pools.values(), *near.values())):
-            # The sketches of this round are exhausted, others may not be.
-            others = [name for name in self._sketches if name not in sizes]
-            pools = {name: self._evolve(name, _LEAST_POPULATION, 1) for name in others}
-        random = self._random(max(1, round(count * self._options.batch.explore)))
+        if sum(len(pool.rows) for pool in (*pools.values(), *near.values())) < count:
+            # The sketches of this round are nearly exhausted, others may not be.
+            others = {n: self._seed(n, LEAST_POPULATION) for n in self._sketches if n not in sizes}
+            seeds |= others
+            pools |= {name: self._unmeasured(name, pool) for name, pool in others.items()}
+        random = self._random(seeds, max(1, round(count * self._options.batch.explore)))
         suggested = {name: self._transfer(name) for name in self._suggested}
         proposals = choose(
-            pools, near, random, suggested, count, self._options.batch, is_stalled=self.is_stalled
+            pools, near, random, suggested, owed(standings), count, self._options.batch, self.is_stalled
         )
         self._proposed = {
             (p.sketch, int(self._sketches[p.sketch].space.keys(p.row[None])[0])): p.origin for p in proposals
@@ -171,38 +177,27 @@ class EvolutionarySearch:
         seconds = [s for m in self._measured.values() for s in m.seconds[-64:] if not np.isnan(s)]
         return float(np.quantile(seconds, 1.0 / _FAST_PART)) if seconds else float("inf")
 
-    def _sizes(self) -> dict[str, int]:
-        """Divide the population: more to sketches that measured well, nothing to some that did not."""
-        best = {name: m.best for name, m in self._measured.items()}
-        record = float(np.fmin.reduce(list(best.values())))
-        if np.isnan(record):
-            equal = max(_LEAST_POPULATION, self._options.population // len(best))
-            return dict.fromkeys(best, equal)
-        weights = {
-            name: 0.05 + (record / seconds) ** 3
-            if not np.isnan(seconds)
-            else (0.4 if not self._measured[name].rows else 0.1)
-            for name, seconds in best.items()
-        }
-        total = sum(weights.values())
-        sizes: dict[str, int] = {}
-        for name, weight in weights.items():
-            share = self._options.population * weight / total
-            # A sketch whose part is too small for a population takes part in some rounds only.
-            if share >= _LEAST_POPULATION or self._rng.random() < share / _LEAST_POPULATION:
-                sizes[name] = max(_LEAST_POPULATION, int(share))
-        return sizes
-
-    def _evolve(self, name: str, size: int, generations: int) -> Pool:
+    def _seed(self, name: str, size: int) -> Pool:
+        """Return the first generation: measured elites, what did well elsewhere, and fresh samples."""
         sketch = self._sketches[name]
-        known = self._measured[name]
         sampled = sketch.sample(self._rng, size)
-        elites = known.fastest(self._options.elites).reshape(-1, sampled.shape[1])
+        elites = self._measured[name].fastest(self._options.elites).reshape(-1, sampled.shape[1])
         suggested = self._suggested.get(name, sampled[:0])
         rows = np.concatenate([elites, suggested, sampled])
         origin = np.full(len(rows), "sample", dtype="U10")
         rows, origin = self._fresh(sketch, rows, origin, None)
-        pool = self._scored(sketch, rows, origin)
+        return self._scored(sketch, rows, origin)
+
+    def _turns(self, seeds: Mapping[str, Pool], is_blind: bool) -> list[tuple[str, Pool, int]]:
+        """Return for how many generations every sketch evolves."""
+        least = {name: float(pool.seconds.min(initial=np.inf)) for name, pool in seeds.items()}
+        ahead = sorted(seeds, key=lambda name: least[name])[:_EVOLVED] if is_blind else list(seeds)
+        return [
+            (name, pool, self._options.generations if name in ahead else 1) for name, pool in seeds.items()
+        ]
+
+    def _evolve(self, name: str, pool: Pool, size: int, generations: int) -> Pool:
+        sketch = self._sketches[name]
         for _ in range(generations if len(pool.rows) else 0):
             rows, origin = self._children(sketch, pool, size)
             made = self._count(origin)
@@ -234,10 +229,11 @@ class EvolutionarySearch:
             mothers = pool.rows[self._rng.choice(len(pool.rows), size=number, p=weights)]
             fathers = pool.rows[self._rng.choice(len(pool.rows), size=number, p=weights)]
             children = OPERATORS[name](sketch.space, self._rng, mothers, fathers)
-            children = children[sketch.valid(children)]
             rows.append(children)
             origin += [name] * len(children)
-        return np.concatenate(rows), np.array(origin, dtype="U10")
+        made = np.concatenate(rows)
+        valid = sketch.valid(made)
+        return made[valid], np.array(origin, dtype="U10")[valid]
 
     def _fresh(
         self, sketch: Sketch, rows: Rows, origin: NDArray[np.str_], pool: Pool | None
@@ -249,20 +245,20 @@ class EvolutionarySearch:
         first = self._rng.permutation(first)
         return rows[first], origin[first]
 
-    def _unmeasured(self, name: str, pool: Pool) -> Pool:
+    def _unmeasured(self, name: str, pool: Pool, considered: int = _CONSIDERED) -> Pool:
         keys = self._sketches[name].space.keys(pool.rows)
         left = pool.taken(np.flatnonzero(~np.isin(keys, np.array(self._measured[name].keys, np.uint64))))
-        return left.taken(np.argsort(left.seconds, kind="stable")[:_CONSIDERED])
+        return left.taken(np.argsort(left.seconds, kind="stable")[:considered])
 
-    def _random(self, count: int) -> dict[str, Pool]:
-        """Draw unmeasured candidates uniformly from sketches drawn uniformly."""
-        names = [str(name) for name in self._rng.choice(list(self._sketches), count)]
+    def _random(self, seeds: Mapping[str, Pool], count: int) -> dict[str, Pool]:
+        """Draw unmeasured candidates at random from first generations: they are scored already."""
+        names = list(seeds)
         found: dict[str, Pool] = {}
-        for name in sorted(set(names)):
-            sketch = self._sketches[name]
-            rows = sketch.sample(self._rng, names.count(name))
-            origin = np.full(len(rows), "random", dtype="U10")
-            found[name] = self._unmeasured(name, self._scored(sketch, rows, origin))
+        for name in dict.fromkeys(names[i] for i in self._rng.integers(len(names), size=count)):
+            left = self._unmeasured(name, seeds[name], considered=len(seeds[name].rows))
+            drawn = left.taken(self._rng.permutation(len(left.rows))[:count])
+            drawn.origin[:] = "random"
+            found[name] = drawn
         return found
 
     def _transfer(self, name: str) -> Pool:
