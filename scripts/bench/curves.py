@@ -17,6 +17,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from scripts.bench.table import PEERS
+from tuner.report.figures import tick_of
 
 COLUMNS = 4
 _COLOURS = {"tirtune": "tab:blue", "metaschedule": "tab:orange"}
@@ -84,7 +85,7 @@ def _one(axis: Any, result: Mapping[str, Any], against: str) -> None:
     for side, found in (("tirtune", runs["tirtune"]), ("metaschedule", baseline)):
         for number, run in enumerate(found):
             places, times = steps(run["curve"], against)
-            label = side if number == 0 else None
+            label = None if number else side if len(found) == 1 else f"{side}, {len(found)} seeds"
             axis.step(places, times, where="post", color=_COLOURS[side], label=label, linewidth=1.2)
     for name in PEERS:
         seconds = result["seconds"].get(name)
@@ -92,8 +93,11 @@ def _one(axis: Any, result: Mapping[str, Any], against: str) -> None:
             colour, style = _PEER_STYLES[name]
             axis.axhline(seconds * 1e3, color=colour, linestyle=style, linewidth=0.9, label=name)
     axis.set_yscale("log")
+    for label in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+        label(tick_of(axis))
     if against == "wall_seconds":
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")
     axis.set_xlabel("trials" if against == "trial" else "seconds of tuning")
     axis.set_ylabel("best, ms")
     axis.set_title(result["workload"], fontsize=9)

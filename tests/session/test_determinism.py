@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tuner.measure.replay import ReplayMeasurer
 
 pytestmark = pytest.mark.tvm

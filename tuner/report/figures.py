@@ -129,13 +129,13 @@ def draw_task(axis: Any, curve: Curve, against: str) -> None:
         )
     axis.set_yscale("log")
     for label in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-        label(_tick_of(axis))
+        label(tick_of(axis))
     axis.set_xlim(left=0)
     axis.set_xlabel("trials" if by_trial else "tuning time of the log, s")
     axis.set_ylabel(f"time, {unit}")
 
 
-def _tick_of(axis: Any) -> Callable[[float, int], str]:
+def tick_of(axis: Any) -> Callable[[float, int], str]:
     """Label a logarithmic axis with times as people write them: 50, 100, 200 and no powers of ten."""
 
     def tick(value: float, _: int) -> str:
