@@ -28,13 +28,6 @@ class Effect:
     low: float | None
     high: float | None
 
-    @property
-    def words(self) -> str:
-        """What the interval says: ``slower``, ``faster``, ``no difference seen`` or ``too few seeds``."""
-        if self.low is None or self.high is None:
-            return "too few seeds"
-        return "slower" if self.low > 1 else "faster" if self.high < 1 else "no difference seen"
-
 
 def scatter(cells: Sequence[Sequence[float]]) -> tuple[float, int]:
     """Pool the variance of the logarithms within cells.

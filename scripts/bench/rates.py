@@ -30,7 +30,8 @@ from tuner.models import RunModel
 from tuner.search import EvolutionarySearch, Scorer
 from tuner.workloads import named_workload
 
-POPULATION = 4096
+POPULATION = 16384
+"""Candidates of one pass over all sketches."""
 LEARNED = 64
 DEFAULT = ("gmm:1,512,512,512", "c2d:1,56,56,64,64,1,1,0")
 
@@ -46,12 +47,13 @@ class CountingScorer(Scorer):
         return super().predict(sketch, rows)
 
 
-def rates(text: str, seconds: float, seed: int = 0) -> dict[str, Any]:
+def rates(text: str, seconds: float, population: int = POPULATION, seed: int = 0) -> dict[str, Any]:
     """Measure one operator.
 
     Args:
         text: A problem.
         seconds: Time to spend on each of the two measurements.
+        population: Candidates of one pass over all sketches.
         seed: Seed.
 
     Returns:
@@ -72,8 +74,7 @@ def rates(text: str, seconds: float, seed: int = 0) -> dict[str, Any]:
     while time.perf_counter() - began < seconds:
         for sketch in sketches:
             start = time.perf_counter()
-            rows = sketch.sample(random, max(1, POPULATION // len(sketches)))
-            rows = rows[sketch.valid(rows)]
+            rows = sketch.sample(random, max(1, population // len(sketches)))
             middle = time.perf_counter()
             scorer.score(sketch, rows)
             parts["sample and check"] += middle - start
@@ -107,9 +108,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("problems", nargs="*", default=list(DEFAULT))
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--population", type=int, default=POPULATION, help="candidates of one pass")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    found = [rates(text, arguments.seconds) for text in arguments.problems]
+    found = [rates(text, arguments.seconds, arguments.population) for text in arguments.problems]
     print("| operator | candidates/s | within the search/s | a round, s | memory grew, MiB |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for row in found:

@@ -65,14 +65,29 @@ def test_a_batch_holds_a_share_of_every_kind() -> None:
     assert not choose({}, {}, {}, {}, [], 5, options, is_stalled=False)
 
 
-def test_candidates_that_differ_in_one_decision_do_not_crowd_a_batch() -> None:
+def test_what_is_alike_errs_alike_so_doubt_spreads_a_batch() -> None:
     rows = np.zeros((6, 3), np.int32)
     rows[:5, 0] = np.arange(5)
     rows[5] = 7
-    crowd = Pool(rows, np.arange(1.0, 7.0), np.full(6, "move", dtype="U10"), np.zeros(6))
-    near = {"a": crowd.taken(np.zeros(0, np.intp))}
-    found = choose({"a": crowd}, near, {}, {}, [], 3, BatchOptions(), False)
-    assert any((p.row == 7).all() for p in found)
+    origin = np.full(6, "move", dtype="U10")
+
+    def found(doubt: float) -> list[int]:
+        crowd = Pool(rows, np.linspace(1.0, 1.1, 6), origin, np.full(6, doubt))
+        near = {"a": crowd.taken(np.zeros(0, np.intp))}
+        chosen = choose({"a": crowd}, near, {}, {}, [], 3, BatchOptions(), False)
+        return [int(p.row[0]) for p in chosen]
+
+    assert found(doubt=0.0) == [0, 1, 2]
+    assert found(doubt=1.0) == [0, 1, 7]
+
+
+def test_a_sketch_that_is_owed_a_try_gets_it() -> None:
+    pools = {"sure": pool([1.0] * 9), "other": pool([5.0, 6.0], first=50)}
+    near = {"sure": pool([1.0], first=90)}
+    for owed, expected in (([], 0), (["other"], 1), (["gone"], 0)):
+        found = choose(pools, near, {}, {}, owed, 4, BatchOptions(), is_stalled=False)
+        assert len(found) == 4
+        assert [p.sketch for p in found].count("other") == expected
 
 
 def test_the_operator_that_pays_gets_more_children() -> None:

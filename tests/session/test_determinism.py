@@ -1,4 +1,4 @@
-"""The same seed does the same, through the whole product, where times are replayed."""
+"""The same seed does the same, through the whole product, where times do not depend on the moment."""
 
 import json
 import os
@@ -7,85 +7,76 @@ import sys
 from pathlib import Path
 
 import pytest
-from tuner.measure.replay import ReplayMeasurer
+
+from records.jsonl import JsonlStore
+from tests.contracts.replay import ReplayMeasurer, plan_key
+from tests.session.test_session import FakeMeasurer
+from tuner.cli.main import run
+from tuner.measure.base import Failure, MeasureResult
+from tuner.measure.timing import summarise
 
 pytestmark = pytest.mark.tvm
 
 ROOT = Path(__file__).parents[2]
-WORDS = ["tune", "gmm:1,32,48,64", "sfm:16,48", "--trials", "40", "--batch", "8", "--threads", "2"]
+OPERATORS = ("gmm:1,32,48,64", "sfm:16,48")
 
 
-def seconds_of(task, plan):
-    """Return a time that depends on nothing but the plan; the untuned program is slowest."""
-    return 1e-3 * (1 + sum(plan["row"])) if plan["kind"] == "sketch" else 1.0
-
-
-def tuned(log: Path, *words: str) -> tuple[list[object], dict[str, object]]:
-    """Tune by replay on the command line; return the lines of the log without what is of the moment."""
-    from tuner.cli.main import run
-
-    assert run([*WORDS, "--log", str(log), *words]) == 0
+def tuned(log: Path, seed: int, operators: tuple[str, ...] = OPERATORS) -> list[tuple[object, ...]]:
+    """Tune on the command line; return what the log says without what is of the moment."""
+    words = ["--trials", 40, "--batch", 8, "--threads", 2, "--seed", seed, "--log", log]
+    assert run(["tune", *operators, *map(str, words)]) == 0
     records = [json.loads(line) for line in log.read_text().splitlines()]
-    trials = [r for r in records if r["type"] == "record"]
-    kept = [(r["kind"], r["round"], r["workload"]["name"], r["plan"], r["timing"]) for r in trials]
-    return kept, {r["workload"]["name"]: r["plan"] for r in trials}
+    return [
+        (r["kind"], r["round"], r["workload"]["name"], plan_key(r["plan"]), r["timing"], r["failure"])
+        for r in records
+        if r["type"] == "record"
+    ]
 
 
-@pytest.fixture
-def replayed(monkeypatch):
-    monkeypatch.setattr("tuner.api.measurer_of", lambda *_: ReplayMeasurer({}, estimate=seconds_of))
-
-
-def test_the_same_seed_leaves_the_same_log(replayed, tmp_path):
-    one, _ = tuned(tmp_path / "one.jsonl", "--seed", "3")
-    two, _ = tuned(tmp_path / "two.jsonl", "--seed", "3")
-    assert one == two
-    other, _ = tuned(tmp_path / "other.jsonl", "--seed", "4")
-    assert other != one
-
-
-def test_a_recorded_run_can_be_replayed(replayed, tmp_path, monkeypatch):
-    """What a run measured, replayed from its log alone, leads the same seed to the same candidates."""
-    from records.jsonl import JsonlStore
-
-    log = tmp_path / "one.jsonl"
-    one, _ = tuned(log, "--seed", "3")
+def replay_of(log: Path) -> ReplayMeasurer:
+    """Answer what a log says that was measured."""
+    results = {}
     with JsonlStore(log, read_only=True) as store:
-        summaries = store.view().summaries
-        recorded = {}
-        for summary, record in zip(summaries, store.load(summaries), strict=True):
-            recorded.setdefault(summary.key, {})[json.dumps(record.plan, sort_keys=True)] = record
+        for record in store.load(store.view().summaries):
+            timing = None if record.timing is None else summarise(record.timing.runs_seconds)
+            failure = (
+                None if record.failure is None else Failure(record.failure.stage, record.failure.message)
+            )
+            result = MeasureResult(record.plan, timing=timing, failure=failure)
+            results.setdefault(plan_key(record.plan), result)
+    return ReplayMeasurer(results)
 
-    def from_log(task, plan):
-        record = recorded[task.key][json.dumps(plan, sort_keys=True)]
-        return record.timing.median_seconds
 
-    monkeypatch.setattr("tuner.api.measurer_of", lambda *_: ReplayMeasurer({}, estimate=from_log))
-    again, _ = tuned(tmp_path / "two.jsonl", "--seed", "3")
-    assert again == one
+def test_the_same_seed_leaves_the_same_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tuner.api.measurer_of", lambda *_: FakeMeasurer())
+    one, two, other = (tuned(tmp_path / f"{i}.jsonl", seed) for i, seed in enumerate((3, 3, 4)))
+    assert len([r for r in one if r[0] == "trial"]) == 40
+    assert one == two
+    assert one != other
+
+
+def test_a_run_is_replayed_from_its_log_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tuner.api.measurer_of", lambda *_: FakeMeasurer())
+    one = tuned(tmp_path / "one.jsonl", 5, OPERATORS[:1])
+    monkeypatch.setattr("tuner.api.measurer_of", lambda *_: replay_of(tmp_path / "one.jsonl"))
+    assert tuned(tmp_path / "two.jsonl", 5, OPERATORS[:1]) == one
 
 
 @pytest.mark.slow
-def test_nothing_depends_on_the_process(tmp_path):
-    """Orders of sets and dictionaries of strings differ between processes; results must not."""
+def test_nothing_depends_on_the_process(tmp_path: Path) -> None:
+    """Sets of strings have another order in every process; results must not."""
     script = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[2])\n"
-        "import tuner.api; from tuner.measure.replay import ReplayMeasurer\n"
-        "from tests.session.test_determinism import seconds_of, tuned\n"
-        "tuner.api.measurer_of = lambda *_: ReplayMeasurer({}, estimate=seconds_of)\n"
-        "tuned(pathlib.Path(sys.argv[1]), '--seed', '3')\n"
+        "import pathlib, sys, tuner.api\n"
+        "from tests.session.test_determinism import tuned\n"
+        "from tests.session.test_session import FakeMeasurer\n"
+        "tuner.api.measurer_of = lambda *_: FakeMeasurer()\n"
+        "log, told = map(pathlib.Path, sys.argv[1:])\n"
+        "told.write_text(repr(tuned(log, 3)))\n"
     )
-    logs = []
-    for seed in ("1", "2"):
-        log = tmp_path / f"{seed}.jsonl"
+    told = []
+    for seed in "12":
+        told.append(tmp_path / f"{seed}.txt")
+        command = [sys.executable, "-c", script, tmp_path / f"{seed}.jsonl", told[-1]]
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        subprocess.run(
-            [sys.executable, "-c", script, str(log), str(ROOT)],
-            check=True,
-            capture_output=True,
-            env=environment,
-            cwd=tmp_path,
-        )
-        records = [json.loads(line) for line in log.read_text().splitlines()]
-        logs.append([(r["kind"], r["plan"], r["timing"]) for r in records if r["type"] == "record"])
-    assert logs[0] == logs[1]
+        subprocess.run([str(word) for word in command], check=True, capture_output=True, env=environment)
+    assert told[0].read_text() == told[1].read_text()

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from tuner.search.base import Proposal
 from tuner.search.scorer import Rows, Seconds
 
-_TRUST = 2.0
-"""How fast the share of a sketch in the first batch falls with its predicted time."""
-
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
@@ -25,14 +22,14 @@ class BatchOptions:
             spread`` (a lower confidence bound, Srinivas et al., ICML'10).
         descent: Part taken from the neighbourhood of the incumbent.
         stalled_descent: The same once improvement has slowed (coordinate descent as in DPAnsor).
-        crowd: At most this many candidates that differ in one decision only.
+        diversity: What similarity to the rest of the batch costs a candidate, in units of the model's doubt.
     """
 
     explore: float = 0.06
     doubtful: float = 0.15
     descent: float = 0.2
     stalled_descent: float = 0.5
-    crowd: int = 2
+    diversity: float = 0.5
 
 
 @dataclass(slots=True)
@@ -55,6 +52,10 @@ class Pool:
         """Return some of the candidates."""
         return Pool(self.rows[places], self.seconds[places], self.origin[places], self.spread[places])
 
+    def proposal(self, sketch: str, place: int) -> Proposal:
+        """Return one of the candidates as a proposal."""
+        return Proposal(sketch, self.rows[place], float(self.seconds[place]), str(self.origin[place]))
+
     def joined(self, other: Pool) -> Pool:
         """Return the candidates of both."""
         return Pool(
@@ -68,25 +69,52 @@ class Pool:
 class _Batch:
     """Candidates chosen so far."""
 
-    def __init__(self, count: int, crowd: int) -> None:
+    def __init__(self, count: int) -> None:
         self.chosen: dict[tuple[str, bytes], Proposal] = {}
-        self._count, self._crowd = count, crowd
+        self._count = count
 
-    def take(self, candidates: Iterable[Proposal], wanted: int, diverse: bool) -> None:
-        """Add up to ``wanted`` candidates."""
+    def take(self, candidates: Iterable[Proposal], wanted: int) -> None:
+        """Add up to ``wanted`` candidates, the first ones."""
         for proposal in candidates:
             if len(self.chosen) >= self._count or wanted <= 0:
                 return
-            if proposal.key in self.chosen or (diverse and self._is_crowded(proposal)):
-                continue
-            self.chosen[proposal.key] = proposal
-            wanted -= 1
+            if proposal.key not in self.chosen:
+                self.chosen[proposal.key] = proposal
+                wanted -= 1
 
-    def _is_crowded(self, proposal: Proposal) -> bool:
-        rows = [p.row for p in self.chosen.values() if p.sketch == proposal.sketch]
-        if len(rows) < self._crowd:
-            return False
-        return int(((np.array(rows) != proposal.row).sum(axis=1) <= 1).sum()) >= self._crowd
+    def take_diverse(self, pools: Mapping[str, Pool], wanted: int, optimism: float, diversity: float) -> None:
+        """Add up to ``wanted`` candidates one by one: well predicted, and unlike those of the batch.
+
+        What is alike errs alike. So what a candidate shares with the most similar one of the batch (the part
+        of equal decisions) costs it that part of the model's doubt: what is doubted much is spread widely.
+        """
+        names = [name for name, pool in pools.items() if len(pool.rows)]
+        values = {n: np.log2(pools[n].seconds) - optimism * pools[n].spread for n in names}
+        alike = {n: np.zeros(len(pools[n].rows)) for n in names}
+        for proposal in self.chosen.values():
+            if proposal.sketch in alike:
+                _mark(alike[proposal.sketch], pools[proposal.sketch].rows, proposal.row)
+        for _ in range(min(wanted, self._count - len(self.chosen))):
+            best: tuple[float, str, int] | None = None
+            for name in names:
+                shared = np.minimum(alike[name], 1.0) * diversity * pools[name].spread
+                costs = np.where(alike[name] > 1.0, np.inf, values[name] + shared)
+                place = int(np.argmin(costs))
+                if best is None or costs[place] < best[0]:
+                    best = (float(costs[place]), name, place)
+            if best is None or np.isinf(best[0]):
+                return
+            _, name, place = best
+            proposal = pools[name].proposal(name, place)
+            self.chosen[proposal.key] = proposal
+            _mark(alike[name], pools[name].rows, proposal.row)
+
+
+def _mark(alike: Seconds, rows: Rows, row: Rows) -> None:
+    """Raise [N] similarities, 0 to 1, by one more row of the batch; the row itself gets 2."""
+    free = (rows != rows[:1]).any(axis=0)
+    equal = (rows[:, free] == row[free]).mean(axis=1) if free.any() else np.ones(len(rows))
+    np.maximum(alike, np.where((rows == row).all(axis=1), 2.0, equal), out=alike)
 
 
 def choose(
@@ -114,62 +142,29 @@ def choose(
     Returns:
         Distinct candidates, best predicted first; fewer than ``count`` only when there are no more.
     """
-    ranked = _sorted(_proposals(pools, 0.0))
-    neighbours = _sorted(_proposals(near, 0.0))
-    drawn = _sorted(_proposals(random, 0.0))
-    batch = _Batch(count, options.crowd)
-    by_sketch = {
-        name: [p for p in ranked if p.sketch == name] for name in dict.fromkeys(p.sketch for p in ranked)
-    }
+    ranked, neighbours, drawn = _ranked(pools), _ranked(near), _ranked(random)
+    batch = _Batch(count)
+    firsts = {p.sketch: p for p in reversed(ranked)}
     quarter = -(-count // 4)
     if not near:
         # Nothing is known of this task: look at the best of every sketch, the most promising sketches first,
         # and leave a quarter for what did well elsewhere.
-        for candidates in list(by_sketch.values())[: count - count // 4]:
-            batch.take(candidates, 1, diverse=False)
-    for name in owed[:quarter]:
-        batch.take(by_sketch.get(name, ()), 1, diverse=False)
-    batch.take(_sorted(_proposals(suggested, 0.0)), quarter, diverse=False)
+        batch.take(sorted(firsts.values(), key=lambda p: p.predicted_seconds), count - count // 4)
+    batch.take([firsts[name] for name in owed[:quarter] if name in firsts], quarter)
+    batch.take(_ranked(suggested), quarter)
     descent = options.stalled_descent if is_stalled and options.descent else options.descent
-    batch.take(neighbours, round(descent * count), diverse=False)
+    batch.take(neighbours, round(descent * count))
     explore = min(len(drawn), round(options.explore * count + 0.49)) if count > 2 else 0
     doubtful = round(options.doubtful * count) if is_stalled else 0
     wanted = count - len(batch.chosen) - explore - doubtful
-    if near:
-        batch.take(ranked, wanted, diverse=True)
-    else:
-        _share_out(batch, by_sketch, wanted)
-    batch.take(_sorted(_proposals(pools, 1.0)), doubtful, diverse=True)
-    batch.take(drawn, explore, diverse=False)
+    batch.take_diverse(pools, wanted, 0.0, options.diversity)
+    batch.take_diverse(pools, doubtful, 1.0, options.diversity)
+    batch.take(drawn, explore)
     for rest in (ranked, neighbours, drawn):
-        batch.take(rest, count, diverse=False)
+        batch.take(rest, count)
     return sorted(batch.chosen.values(), key=lambda p: p.predicted_seconds)
 
 
-def _share_out(batch: _Batch, by_sketch: Mapping[str, list[Proposal]], wanted: int) -> None:
-    """Give sketches candidates in proportion to their promise (highest averages, as D'Hondt's).
-
-    The model may well be off by a factor between sketches, within one it is surer.
-    """
-    least = min((found[0].predicted_seconds for found in by_sketch.values()), default=1.0)
-    promise = {name: (least / found[0].predicted_seconds) ** _TRUST for name, found in by_sketch.items()}
-    for _ in range(wanted):
-        given = {name: sum(p.sketch == name for p in batch.chosen.values()) for name in promise}
-        before = len(batch.chosen)
-        for name in sorted(promise, key=lambda name: -promise[name] / (given[name] + 1)):
-            batch.take(by_sketch[name], 1, diverse=True)
-            if len(batch.chosen) > before:
-                break
-
-
-def _proposals(pools: Mapping[str, Pool], optimism: float) -> list[tuple[float, Proposal]]:
-    found: list[tuple[float, Proposal]] = []
-    for name, pool in pools.items():
-        values = np.log2(pool.seconds) - optimism * pool.spread
-        for row, seconds, origin, value in zip(pool.rows, pool.seconds, pool.origin, values, strict=True):
-            found.append((float(value), Proposal(name, row, float(seconds), str(origin))))
-    return found
-
-
-def _sorted(valued: list[tuple[float, Proposal]]) -> list[Proposal]:
-    return [proposal for _, proposal in sorted(valued, key=lambda item: item[0])]
+def _ranked(pools: Mapping[str, Pool]) -> list[Proposal]:
+    found = [pool.proposal(name, place) for name, pool in pools.items() for place in range(len(pool.rows))]
+    return sorted(found, key=lambda p: p.predicted_seconds)

@@ -25,6 +25,8 @@ _STALL_TRIALS = 32
 _STALL_GAIN = 0.02
 _EVOLVED = 3
 """Sketches that evolve for all generations in the first round, the most promising ones; others get one."""
+_CALLS = 12
+"""Populations scored in a round of several sketches: each takes some 10 ms, however small it is."""
 _CONSIDERED = 256
 """Candidates of a sketch that may enter a batch."""
 _CENTRES = 8
@@ -39,7 +41,7 @@ class EvolutionOptions:
 
     Attributes:
         population: Candidates kept per round, over all sketches.
-        generations: Generations per round.
+        generations: Generations per round; fewer where several sketches take part.
         elites: Measured candidates of a sketch that enter its population.
         operators: Which of :data:`~tuner.search.operators.OPERATORS` make children.
         batch: What a batch is made of.
@@ -192,9 +194,8 @@ class EvolutionarySearch:
         """Return for how many generations every sketch evolves."""
         least = {name: float(pool.seconds.min(initial=np.inf)) for name, pool in seeds.items()}
         ahead = sorted(seeds, key=lambda name: least[name])[:_EVOLVED] if is_blind else list(seeds)
-        return [
-            (name, pool, self._options.generations if name in ahead else 1) for name, pool in seeds.items()
-        ]
+        most = max(1, min(self._options.generations, _CALLS // len(ahead) - 1))
+        return [(name, pool, most if name in ahead else 1) for name, pool in seeds.items()]
 
     def _evolve(self, name: str, pool: Pool, size: int, generations: int) -> Pool:
         sketch = self._sketches[name]
