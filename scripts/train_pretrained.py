@@ -69,7 +69,7 @@ ABSOLUTE_UNITS = ("flop", "bytes", "ns", "tasks")
 ABSOLUTE_NAMES = (
     *("main_iterations", "main_executions", "main_spatial", "main_reduction", "main_transcendentals"),
     *("code_branches", "l1_sweeps", "l2_sweeps", "l3_sweeps", "l1_iterations", "l2_iterations"),
-    *("l3_iterations", "aux_executions", "slot_0", "slot_1", "slot_2", "slot_3"),
+    *("l3_iterations", "aux_executions"),
 )
 FOLDS = 4
 RUN_TRIALS = 64

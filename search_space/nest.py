@@ -7,7 +7,7 @@ nothing else, so any sketch that can describe itself this way has features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -150,7 +150,6 @@ class ProgramNests:
         stages: The nests; the one with the most arithmetic is what the features centre on.
         workspace_bytes: [N] memory allocated besides the arguments.
         useful_flops: Operations that the workload needs (padding not counted).
-        slots: [N, S] raw decision values that the nests do not show (may have zero columns).
         parallel_regions: [N] number of fork/join regions.
     """
 
@@ -158,7 +157,6 @@ class ProgramNests:
     workspace_bytes: Floats
     useful_flops: float
     parallel_regions: Floats
-    slots: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def size(self) -> int:

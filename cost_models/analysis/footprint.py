@@ -19,6 +19,9 @@ _SETS = 64
 """Sets of a first-level cache (32 KiB, 8 ways, lines of 64 bytes); larger caches have a multiple."""
 _FREE_WAYS = 2.0
 """Lines a set that a buffer may take before its uneven use of the sets counts."""
+_RowLevel = tuple[int, Scalar, "NDArray[np.bool_] | None"]
+"""A dimension, its stride in lines, and for which candidates rows of it count (``None``: all)."""
+
 _LONG_ROW_LINES = 8
 """Rows of this many lines are counted one by one; rounding them up costs at most an eighth."""
 
@@ -138,7 +141,7 @@ def region_below(buffer: Buffer, loops: Loops, extents: NDArray[np.float32], lin
     return Region(elements * one, lines * one, run)
 
 
-def _sets_between_rows(buffer: Buffer, levels: list[tuple[int, Scalar]], line_bytes: int) -> Scalar | None:
+def _sets_between_rows(buffer: Buffer, levels: list[_RowLevel], line_bytes: int) -> Scalar | None:
     """Return how many sets lie between neighbouring rows, as the power of two that they share.
 
     Returns:
@@ -159,18 +162,24 @@ def _factor(extent: Row, more: Row, term: Term) -> Row:
     return extent if term.applies is None else np.asarray(np.float32(1.0) + term.applies * more)
 
 
-def _row_levels(buffer: Buffer, line_bytes: int) -> list[tuple[int, Scalar]]:
-    """Return (dimension, stride in lines) of each way to cut the buffer into rows worth trying."""
-    levels: list[tuple[int, Scalar]] = []
+def _row_levels(buffer: Buffer, line_bytes: int) -> list[_RowLevel]:
+    """Return each way to cut the buffer into rows worth trying."""
+    levels: list[_RowLevel] = []
+    applies: NDArray[np.bool_] | None = None
     for dimension in range(len(buffer.shape) - 1, -1, -1):
         stride = buffer.strides[dimension] * (buffer.element_bytes / line_bytes)
+        is_inner = dimension < len(buffer.shape) - 1
         if isinstance(stride, float):
-            aligned = dimension < len(buffer.shape) - 1 and stride.is_integer()
-            if stride >= _LONG_ROW_LINES or aligned:
+            if stride >= _LONG_ROW_LINES or (is_inner and stride.is_integer()):
                 break
-        elif stride.min() >= _LONG_ROW_LINES:
-            break
-        levels.append((dimension, stride))
+        else:
+            here = stride < _LONG_ROW_LINES
+            if is_inner:
+                here &= stride != np.floor(stride)
+            applies = here if applies is None else applies & here
+            if not applies.any():
+                break
+        levels.append((dimension, stride, applies))
     return levels
 
 
@@ -178,7 +187,7 @@ def _regions(
     buffer: Buffer,
     box: list[Scalar],
     touched: list[Scalar],
-    levels: list[tuple[int, Scalar]],
+    levels: list[_RowLevel],
 ) -> tuple[Scalar, Scalar]:
     if not touched:
         return 1.0, 1.0
@@ -187,8 +196,8 @@ def _regions(
         prefix.append(value if isinstance(prefix[-1], float) and prefix[-1] == 1.0 else prefix[-1] * value)
     elements = prefix[-1]
     lines: Scalar = elements
-    for dimension, stride in levels:
+    for dimension, stride, applies in levels:
         length = np.minimum(box[dimension], buffer.shape[dimension])
-        run = np.ceil(length * stride)
-        lines = np.minimum(lines, prefix[dimension] * run)
+        fewer = np.minimum(lines, prefix[dimension] * np.ceil(length * stride))
+        lines = fewer if applies is None else np.where(applies, fewer, lines)
     return elements, lines

@@ -166,9 +166,12 @@ def buffer_of(access: Access, loops: Loops) -> Buffer:
     terms: list[tuple[Term, ...]] = []
     indexed: list[Row | None] = []
     constant = size == 1 or coefficients.strides[0] == 0
+    # What is used by any candidate of a sketch need not be by a population of one.
     used = access.used
-    if used is None:
-        used = coefficients[0] != 0 if constant else _used(coefficients)
+    if constant:
+        used = coefficients[0] != 0
+    elif used is None:
+        used = _used(coefficients)
     for loop, place in enumerate(loops.places):
         found: list[Term] = []
         mask: Row | None = None

@@ -32,7 +32,6 @@ class Program:
         workspace_bytes: [N] memory besides the arguments.
         parallel_regions: [N] fork/join regions.
         useful_flops: Operations that the workload needs.
-        slots: [N, S] raw decision values.
     """
 
     stages: tuple[Stage, ...]
@@ -42,7 +41,6 @@ class Program:
     workspace_bytes: Row
     parallel_regions: Row
     useful_flops: float
-    slots: Floats
 
 
 def programs_of(nests: ProgramNests, hardware: Hardware) -> Iterator[tuple[NDArray[np.intp] | None, Program]]:
@@ -97,7 +95,6 @@ def _analyse(
         workspace_bytes=one * np.asarray(nests.workspace_bytes, np.float32),
         parallel_regions=one * np.asarray(nests.parallel_regions, np.float32),
         useful_flops=nests.useful_flops,
-        slots=nests.slots,
     )
 
 
@@ -165,5 +162,4 @@ def _take(nests: ProgramNests, rows: NDArray[np.intp]) -> ProgramNests:
         stages=tuple(stage(nest) for nest in nests.stages),
         workspace_bytes=pick(nests.workspace_bytes, 1),
         parallel_regions=pick(nests.parallel_regions, 1),
-        slots=pick(nests.slots, 2),
     )

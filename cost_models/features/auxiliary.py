@@ -10,7 +10,7 @@ from cost_models.analysis.loops import Row, Scalar
 from cost_models.analysis.program import Program
 from cost_models.analysis.stage import Stage
 from cost_models.analytic import Calibration, Draft
-from cost_models.features.columns import AUXILIARY_NAMES, SLOTS
+from cost_models.features.columns import AUXILIARY_NAMES
 
 if TYPE_CHECKING:
     from search_space.hardware import Hardware
@@ -86,7 +86,7 @@ def program_columns(
     main = draft.stages[program.main]
     share = np.float32(1.0) / draft.seconds
     peak = calibration.peak_flops * hardware.cores
-    columns: dict[str, Scalar] = {
+    return {
         "program_footprint_l2": program.footprint_bytes * np.float32(1.0 / hardware.l2_bytes),
         "program_footprint_l3": program.footprint_bytes * np.float32(1.0 / hardware.l3_bytes),
         "program_workspace": program.workspace_bytes * np.float32(1.0 / hardware.l2_bytes),
@@ -100,6 +100,3 @@ def program_columns(
         "draft_auxiliary": np.float32(1.0) - (main.total + draft.overhead) * share,
         "draft_overhead": draft.overhead * share,
     }
-    for place in range(min(SLOTS, program.slots.shape[1])):
-        columns[f"slot_{place}"] = np.abs(program.slots[:, place].astype(np.float32))
-    return columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-FEATURE_VERSION = 2
+FEATURE_VERSION = 3
 """Raised whenever a column changes; weights and saved models of another version are refused."""
 
 ROLES = ("output", "input0", "input1", "input2")
@@ -30,7 +30,6 @@ CAPACITIES = (
 
 INNER_LOOPS = 4
 AUXILIARY_NAMES = ("pack", "epilogue", "pad")
-SLOTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +194,6 @@ def _program() -> list[Column]:
         ("overhead", "fork and join"),
     ):
         columns.append(Column(f"draft_{name}", "1", False, f"Draft: seconds of {text} over the total."))
-    columns += [
-        Column(
-            f"slot_{place}", "1", True, f"Raw decision value {place} that the nests do not show; 0 without."
-        )
-        for place in range(SLOTS)
-    ]
     return columns
 
 

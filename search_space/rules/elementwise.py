@@ -11,6 +11,7 @@ after::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -128,6 +129,7 @@ def spatial_nest(
     executions: np.ndarray,
     workers: np.ndarray,
     stage: str = "elementwise",
+    leading: Sequence[np.ndarray] = (),
 ) -> LoopNest:
     """Describe a block run with its own loops, the last one split by a vector width.
 
@@ -137,6 +139,8 @@ def spatial_nest(
         executions: [N] how often it runs; the loops below are divided evenly among the executions.
         workers: [N] parallel tasks.
         stage: Role name.
+        leading: For each of the first axes, [N] how far one execution runs along it, where it is not all
+            of it.
 
     Returns:
         The nest.
@@ -145,7 +149,7 @@ def spatial_nest(
     count = len(block.axes)
     extents = np.ones((count + 1, size), np.float32)
     for i, axis in enumerate(block.axes):
-        extents[i] = axis.extent
+        extents[i] = leading[i] if i < len(leading) else axis.extent
     if count:
         extents[count - 1] /= lanes
         extents[count] = lanes

@@ -149,9 +149,12 @@ class RowsStep(PlainStep):
         return not block.conditional and block.axes[-1].extent % width == 0
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
-        """Describe every pass."""
+        """Describe every pass: over as many rows at once as take turns, again and again."""
         tasks = columns.choice(self._tasks_name).astype(np.float32)
+        together = columns.choice(self._rows_name).astype(np.float32)
+        turns = np.float32(self._row_count) / together
         ones = np.ones(columns.size, np.float32)
+        rows = [*(ones for _ in range(self.rows - 1)), together]
         found = []
         for block in self.chain:
             if block.is_reduction:
@@ -160,7 +163,7 @@ class RowsStep(PlainStep):
                 lanes = ones * _widest(
                     block.axes[-1].extent, self.hardware.lanes(block.writes[0].element_bytes)
                 )
-            found.append(spatial_nest(block, lanes, ones, tasks, "rows"))
+            found.append(spatial_nest(block, lanes, turns, tasks, "rows", rows))
         return tuple(found)
 
 
