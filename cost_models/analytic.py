@@ -9,8 +9,7 @@ schedules of nine operators better than taking the slowest (docs/features.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +29,9 @@ _INDEPENDENT_CHAINS = 6.0
 measured, as memory instructions overlap with the wait."""
 _WINDOW_INSTRUCTIONS = 192.0
 """Instructions that a core looks ahead: short reductions overlap with those of the next tile."""
-_TRANSCENDENTAL_SECONDS = 1.4e-9
-"""One exp in TVM's scalar code (FACTS section 7)."""
+_TRANSCENDENTAL_SECONDS = 1.3e-10
+"""One element of an exp by polynomial in vectors (docs/numerics.md); libm's scalar one takes ten times that,
+and ranked candidates of softmax worse on the machine that it was compared on."""
 _EXPOSED_TRAFFIC = 0.3
 """Part of the time of cache traffic that neither prefetching nor other work hides."""
 _USABLE = 0.8
@@ -64,10 +64,6 @@ class Calibration:
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"calibration {field.name}={value!r}: expected a positive number")
 
-    def to_dict(self) -> dict[str, float]:
-        """Return the numbers as plain values."""
-        return asdict(self)
-
 
 def default_calibration(hardware: Hardware) -> Calibration:
     """Guess the speed of a machine that was not measured.
@@ -85,26 +81,6 @@ def default_calibration(hardware: Hardware) -> Calibration:
         dram_bytes_per_second=1.2e10 * min(hardware.cores, 4),
         fork_join_seconds=2.5e-6,
     )
-
-
-def calibrate(hardware: Hardware, measured: Mapping[str, float]) -> Calibration:
-    """Replace guesses by measurements.
-
-    Args:
-        hardware: The machine's limits.
-        measured: Any of the attributes of :class:`Calibration`.
-
-    Returns:
-        The calibration; what was not measured keeps its default.
-
-    Raises:
-        ValueError: If a name is unknown or a value is not a positive number.
-    """
-    known = [field.name for field in fields(Calibration)]
-    for name in measured:
-        if name not in known:
-            raise ValueError(f"calibration {name!r}: unknown; known are {', '.join(known)}")
-    return replace(default_calibration(hardware), **{name: float(value) for name, value in measured.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """XGBoost on what the draft model gets wrong, shared by all tasks of a run.
 
-The target is ``log2(draft / measured)``, centred within each task, less what a pre-trained model
-says already; the score adds it back to ``-log2(draft)``. On synthetic machines this beats learning
-log throughput, throughput weighted as Ansor does, and XGBoost's pairwise ranking, the more so the
-fewer measurements there are (docs/features.md has the table). Failures teach a second model the
-probability of failing; expected throughput is throughput times the probability of success.
+The target is ``log2(draft / measured)``, centred within each task and limited, less what a
+pre-trained model says already; the score adds it back to ``-log2(draft)``. On synthetic machines this
+beats learning log throughput, throughput weighted as Ansor does, and XGBoost's pairwise ranking, the
+more so the fewer measurements there are (docs/features.md has the table). Failures teach a second model
+the probability of failing; expected throughput is throughput times the probability of success.
 """
 
 from __future__ import annotations
@@ -25,6 +25,21 @@ _FAILURE_TREES = TreeOptions(
 )
 _TRUST_RIDGE = 4.0
 """Rows that the pre-trained model is taken to be right about before the run has any."""
+
+
+_MOST_RESIDUAL = 1.5
+"""Powers of two by which the draft is taken to be wrong at most. Candidates that lose clearly run once or
+twice, and a run during which the machine stalls takes a hundred times longer; squares would follow it."""
+
+
+def residual_target(data: Dataset) -> Vector:
+    """Return what trees learn: [N] ``log2(draft / measured)``, centred within each task and limited.
+
+    Args:
+        data: Candidates that ran.
+    """
+    residual = centred(np.log2(data.draft_seconds / data.measured_seconds), data.groups)
+    return np.clip(residual, -_MOST_RESIDUAL, _MOST_RESIDUAL)
 
 
 def centred(values: Vector, groups: np.ndarray) -> Vector:
@@ -76,7 +91,7 @@ class XGBRanker:
         return self
 
     def _fit_residual(self, data: Dataset) -> None:
-        target = centred(np.log2(data.draft_seconds / data.measured_seconds), data.groups)
+        target = residual_target(data)
         if self._prior.boosters:
             prior = centred(self._prior.predict(data.features)[0], data.groups)
             square, product = float(prior @ prior), float(prior @ target)

@@ -1,4 +1,4 @@
-"""Train the model that is shipped: ``python -m scripts.train_pretrained DATA...``.
+"""Train the model that is shipped: ``python -m scripts.train_pretrained DATA... --test FOLDER``.
 
 DATA are ``.npz`` files, or folders of them as ``scripts/collect_dataset.py`` makes them, with:
 
@@ -9,10 +9,10 @@ DATA are ``.npz`` files, or folders of them as ``scripts/collect_dataset.py`` ma
 - ``feature_version`` int and ``columns`` str [F];
 - ``hardware`` str: JSON of one machine (``Hardware.to_dict()``).
 
-Several recipes are judged by leaving out one operator at a time, both without any measurement of it
-and with half of its rows (at most 64 a task) as a run's own; the one with the best pairwise accuracy
-without measurements is trained on everything and shipped. How many trees a recipe gets is decided by
-early stopping on held-out operators. Written: ``residual.npz`` and ``card.json``.
+What is shipped is judged on the tasks of ``--test`` (of DATA itself without it). The first measurements
+of each of them, at most 64 and at most half, are the run's own; the figures are of all others. A task is
+judged twice: by trees that have seen no shape of its operator, and by trees that have seen others of its
+shapes, but not this one. Written: ``residual.npz`` and ``card.json``.
 """
 
 from __future__ import annotations
@@ -21,58 +21,25 @@ import datetime
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-import xgboost
 
 from cost_models.base import Dataset
-from cost_models.boosters import BoosterSet, TreeOptions, write_sets
+from cost_models.boosters import BoosterSet, TreeOptions, train_boosters, write_sets
 from cost_models.features.columns import COLUMNS, FEATURE_VERSION
 from cost_models.metrics import summary
 from cost_models.pretrained import CARD_FILE, KIND, WEIGHTS_DIRECTORY, WEIGHTS_FILE
-from cost_models.xgb_ranker import XGBRanker, centred
+from cost_models.xgb_ranker import XGBRanker, residual_target
 
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How the residual is learned.
-
-    Attributes:
-        trees: Shape of the trees.
-        portable: Whether columns with absolute sizes are hidden, so that only ratios to the machine and
-            shapes of the inner loops can be learned: sizes tell operators apart, and those are left out.
-        speed_weight: A row weighs ``(fastest of its task / its time) ** speed_weight``: what a search
-            must tell apart is fast.
-    """
-
-    trees: TreeOptions
-    portable: bool = False
-    speed_weight: float = 0.0
-
-
-_SHALLOW = TreeOptions(depth=4, rounds=400, eta=0.05, columns=0.4, patience=30, min_weight=4.0)
-_DEEP = TreeOptions(depth=7, rounds=400, eta=0.05, columns=0.4, patience=30, min_weight=8.0)
-RECIPES = {
-    "squares": Recipe(_SHALLOW),
-    "deep": Recipe(_DEEP),
-    "portable": Recipe(_SHALLOW, portable=True),
-    "deep portable": Recipe(_DEEP, portable=True),
-    "weighted portable": Recipe(_DEEP, portable=True, speed_weight=0.5),
-    "robust portable": Recipe(replace(_DEEP, loss="reg:pseudohubererror"), portable=True),
-}
-"""One booster each, so that ranking thousands of candidates stays a matter of milliseconds."""
-ABSOLUTE_UNITS = ("flop", "bytes", "ns", "tasks")
-ABSOLUTE_NAMES = (
-    *("main_iterations", "main_executions", "main_spatial", "main_reduction", "main_transcendentals"),
-    *("code_branches", "l1_sweeps", "l2_sweeps", "l3_sweeps", "l1_iterations", "l2_iterations"),
-    *("l3_iterations", "aux_executions"),
-)
-FOLDS = 4
+TREES = TreeOptions(depth=6, rounds=120, eta=0.08, folds=1, columns=0.3, min_weight=8.0)
+"""One booster, so that ranking thousands of candidates stays a matter of milliseconds (docs/features.md)."""
+FOLDS = 5
 RUN_TRIALS = 64
+FIGURES = ("pairwise_accuracy", "recall_at_30", "best_of_top_8", "spearman")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +58,15 @@ class Collected:
     workloads: tuple[str, ...]
     hardware: tuple[dict[str, Any], ...]
 
-    def rows_of(self, operators: set[str]) -> np.ndarray:
-        """Return the mask [N] of rows of some operators."""
-        chosen = np.array([name in operators for name in self.operators])
-        return chosen[self.data.groups]
+    def without(self, operators: set[str], workloads: set[str]) -> Dataset:
+        """Return the rows that ran, but those of some operators or workloads."""
+        kept = np.array(
+            [
+                o not in operators and w not in workloads
+                for o, w in zip(self.operators, self.workloads, strict=True)
+            ]
+        )
+        return self.data.take(kept[self.data.groups] & self.data.succeeded)
 
 
 def read(paths: Sequence[Path], exclude: Sequence[str] = ()) -> Collected:
@@ -118,7 +90,10 @@ def read(paths: Sequence[Path], exclude: Sequence[str] = ()) -> Collected:
         with np.load(path, allow_pickle=False) as archive:
             names = [column.name for column in COLUMNS]
             if int(archive["feature_version"]) != FEATURE_VERSION or archive["columns"].tolist() != names:
-                raise ValueError(f"{path}: not of feature version {FEATURE_VERSION}; collect it again")
+                raise ValueError(
+                    f"{path}: not of feature version {FEATURE_VERSION}; describe it anew "
+                    "(python -m scripts.describe_dataset) or collect it again"
+                )
             groups = archive["groups"].astype(np.int64)
             keep = ~np.isin(archive["operators"], list(exclude))[groups]
             part = Dataset(
@@ -139,127 +114,84 @@ def read(paths: Sequence[Path], exclude: Sequence[str] = ()) -> Collected:
     return Collected(data, tuple(operators), tuple(workloads), tuple(hardware))
 
 
-def portable_columns() -> np.ndarray:
-    """Return the mask [F] of columns that are not absolute sizes."""
-    return np.array(
-        [column.unit not in ABSOLUTE_UNITS and column.name not in ABSOLUTE_NAMES for column in COLUMNS]
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """What a recipe is trained on.
-
-    Attributes:
-        data: Rows that ran.
-        matrix: Their features; hidden columns are never drawn.
-        target: [N] ``log2(draft / measured)``, centred within each task.
-    """
-
-    data: Dataset
-    matrix: xgboost.DMatrix
-    target: np.ndarray
-
-    def part(self, rows: np.ndarray) -> xgboost.DMatrix:
-        """Return some rows."""
-        return self.matrix.slice(np.flatnonzero(rows), allow_groups=True)
-
-
-def training_of(collected: Collected, recipe: Recipe, threads: int) -> Training:
-    """Prepare targets and weights; every task weighs the same."""
-    data = collected.data.take(collected.data.succeeded)
-    target = centred(np.log2(data.draft_seconds / data.measured_seconds), data.groups)
-    weights = np.ones(len(data))
-    for group in np.unique(data.groups):
-        rows = data.groups == group
-        weights[rows] = (
-            data.measured_seconds[rows].min() / data.measured_seconds[rows]
-        ) ** recipe.speed_weight
-        weights[rows] /= weights[rows].mean()
-    matrix = xgboost.DMatrix(data.features, label=target, weight=weights, nthread=threads)
-    matrix.set_info(feature_weights=portable_columns() if recipe.portable else np.ones(len(COLUMNS)))
-    return Training(data, matrix, target)
-
-
-def grow(
-    training: Training, rows: np.ndarray, recipe: Recipe, trees: int, seed: int, threads: int
-) -> BoosterSet:
-    """Train on some rows for a fixed number of trees."""
-    return BoosterSet(
-        [xgboost.train(recipe.trees.parameters(seed, threads), training.part(rows), trees)], threads
-    )
-
-
-def best_trees(collected: Collected, training: Training, recipe: Recipe, seed: int, threads: int) -> int:
-    """Return how many trees do best on operators that were not trained on (mean over folds)."""
-    operators = np.array(collected.operators)[training.data.groups]
-    names = np.random.default_rng(seed).permutation(np.unique(operators))
-    if len(names) < 2:
-        return recipe.trees.rounds // 4
-    found: list[int] = []
-    for fold in range(min(FOLDS, len(names))):
-        out = np.isin(operators, names[fold::FOLDS])
-        booster = xgboost.train(
-            recipe.trees.parameters(seed, threads),
-            training.part(~out),
-            recipe.trees.rounds,
-            evals=[(training.part(out), "held_out")],
-            early_stopping_rounds=recipe.trees.patience,
-            verbose_eval=False,
-        )
-        found.append(booster.best_iteration + 1)
-    return max(1, round(float(np.mean(found))))
+def grow(data: Dataset, seed: int, threads: int) -> BoosterSet:
+    """Train the trees that are shipped on rows that ran."""
+    return train_boosters(data.features, residual_target(data), TREES, seed, threads, held_out=[])
 
 
 def evaluate(
-    collected: Collected, recipe: Recipe, seed: int, threads: int
-) -> tuple[int, dict[str, dict[str, dict[str, float]]]]:
-    """Judge a recipe on each operator after training on all others.
+    collected: Collected, test: Collected, seed: int, threads: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Judge the draft, the pre-trained trees and the run's own on tasks that trees have not seen.
 
     Args:
-        collected: Everything.
-        recipe: How to train.
-        seed: Chooses the measurements of a run.
+        collected: What trees are trained on.
+        test: Tasks to judge on; measurements in the order in which a run would make them.
+        seed: Seed of the folds and of the training.
         threads: Threads.
 
     Returns:
-        The number of trees, and for each operator and for their ``mean`` the figures of ``draft``,
-        ``pretrained`` (no measurement), ``run`` (half of the rows of each task, at most 64, as the run's
-        own; tested on the others; no pre-training) and ``pretrained_run`` (both).
+        For each operator and for the ``mean`` over all tasks the figures of ``draft``; of
+        ``new_operator`` and ``new_shape``, trees without any measurement of the task; of ``run``, the
+        run's own measurements only; and of ``run_new_operator`` and ``run_new_shape``, both.
     """
+    groups = np.unique(test.data.groups)
+    operators = sorted({test.operators[group] for group in groups})
+    workloads = sorted({test.workloads[group] for group in groups})
+    shuffled = [str(w) for w in np.random.default_rng(seed).permutation(workloads)]
+    # Where no shape is in both sets, one set of trees serves them all.
+    shape_folds = FOLDS if set(workloads) & set(collected.workloads) else 1
+    by_operator = _priors(collected, operators, [], FOLDS, seed, threads)
+    by_shape = _priors(collected, [], shuffled, shape_folds, seed, threads)
+    scores: dict[str, list[np.ndarray]] = {}
+    judged: list[Dataset] = []
+    for group in groups:
+        data = test.data.take(test.data.groups == group)
+        count = min(RUN_TRIALS, len(data) // 2)
+        own, rest = data.take(np.arange(count)), data.take(np.arange(count, len(data)))
+        judged.append(rest)
+        for name, prior in (
+            ("operator", by_operator.get(test.operators[group])),
+            ("shape", by_shape.get(test.workloads[group])),
+            ("", None),
+        ):
+            before = XGBRanker(seed, threads, prior)
+            kind = f"new_{name}" if name else "draft"
+            scores.setdefault(kind, []).append(before.predict(rest.features, rest.draft_seconds))
+            after = XGBRanker(seed, threads, prior).fit(own)
+            kind = f"run_new_{name}" if name else "run"
+            scores.setdefault(kind, []).append(after.predict(rest.features, rest.draft_seconds))
+    return _table(test, judged, scores)
+
+
+def _priors(
+    collected: Collected, operators: list[str], workloads: list[str], folds: int, seed: int, threads: int
+) -> dict[str, BoosterSet]:
+    """Train without each fold of operators or workloads; return the trees by what they have not seen."""
+    found: dict[str, BoosterSet] = {}
+    names = operators or workloads
+    for fold in range(folds):
+        out = set(names[fold::folds])
+        rest = collected.without(out & set(operators), out & set(workloads))
+        if out and len(rest):
+            trees = grow(rest, seed, threads)
+            found.update(dict.fromkeys(out, trees))
+    return found
+
+
+def _table(
+    test: Collected, judged: list[Dataset], scores: dict[str, list[np.ndarray]]
+) -> dict[str, dict[str, dict[str, float]]]:
     table: dict[str, dict[str, dict[str, float]]] = {}
-    training = training_of(collected, recipe, threads)
-    trees = best_trees(collected, training, recipe, seed, threads)
-    present = {collected.operators[group] for group in np.unique(collected.data.groups)}
-    for operator in sorted(present) if len(present) > 1 else ():
-        others = ~collected.rows_of({operator})[collected.data.succeeded]
-        prior = grow(training, others, recipe, trees, seed, threads)
-        data = collected.data.take(collected.rows_of({operator}))
-        order = np.random.default_rng(seed).permutation(len(data))
-        own = np.zeros(len(data), bool)
-        for group in np.unique(data.groups):
-            rows = order[data.groups[order] == group]
-            own[rows[: min(RUN_TRIALS, len(rows) // 2)]] = True
-        trained, rest = data.take(own), data.take(~own)
+    names = [test.operators[int(data.groups[0])] for data in judged]
+    for operator in (*sorted(set(names)), "mean"):
+        places = [place for place, name in enumerate(names) if operator in (name, "mean")]
+        rows = Dataset.join([judged[place] for place in places])
         table[operator] = {
-            "draft": summary(-np.log2(data.draft_seconds), data.measured_seconds, data.groups),
-            "pretrained": _figures(XGBRanker(seed, threads, prior), data),
-            "run": _figures(XGBRanker(seed, threads).fit(trained), rest),
-            "pretrained_run": _figures(XGBRanker(seed, threads, prior).fit(trained), rest),
+            kind: summary(np.concatenate([found[p] for p in places]), rows.measured_seconds, rows.groups)
+            for kind, found in scores.items()
         }
-    if table:
-        table["mean"] = {
-            kind: {
-                name: float(np.mean([row[kind][name] for row in table.values()]))
-                for name in ("pairwise_accuracy", "recall_at_30", "best_of_top_8", "spearman")
-            }
-            for kind in ("draft", "pretrained", "run", "pretrained_run")
-        }
-    return trees, table
-
-
-def _figures(model: XGBRanker, data: Dataset) -> dict[str, float]:
-    return summary(model.predict(data.features, data.draft_seconds), data.measured_seconds, data.groups)
+    return table
 
 
 def write(directory: Path, model: BoosterSet, card: dict[str, Any]) -> None:
@@ -269,19 +201,8 @@ def write(directory: Path, model: BoosterSet, card: dict[str, Any]) -> None:
     (directory / CARD_FILE).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
 
 
-def _show(name: str, table: dict[str, dict[str, dict[str, float]]]) -> None:
-    for kind, figures in table.get("mean", {}).items():
-        text = ", ".join(f"{figure} {value:.3f}" for figure, value in figures.items())
-        click.echo(f"{name}, {kind}: {text}", err=True)
-
-
 def card_of(
-    collected: Collected,
-    metrics: dict[str, Any],
-    recipes: dict[str, float],
-    trees: int,
-    date: str,
-    excluded: Sequence[str],
+    collected: Collected, test: Collected, metrics: dict[str, Any], date: str, excluded: Sequence[str]
 ) -> dict[str, Any]:
     """Describe what the weights know."""
     groups = np.unique(collected.data.groups)
@@ -294,53 +215,47 @@ def card_of(
         "excluded_operators": sorted(excluded),
         "rows": len(collected.data),
         "failures": int((~collected.data.succeeded).sum()),
-        "trees": trees,
-        "recipes": recipes,
-        "target": "log2(draft_seconds / measured_seconds), centred within each task",
-        "evaluation": "leave one operator out; run: half of the rows of each task (at most 64) are its own "
-        "measurements, tested on the others; recipes: pairwise accuracy without any",
+        "trees": TREES.rounds,
+        "target": "log2(draft_seconds / measured_seconds), centred within each task, limited",
+        "evaluation": f"tasks of test_workloads; the first {RUN_TRIALS} measurements (at most half) are the "
+        "run's own, tested on the others; new_operator: trees have seen no shape of the operator; new_shape: "
+        "trees have not seen this shape",
+        "test_workloads": sorted({test.workloads[group] for group in np.unique(test.data.groups)}),
         "metrics": metrics,
     }
 
 
 @click.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--test", type=click.Path(exists=True, path_type=Path), help="Judge on these tasks.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=WEIGHTS_DIRECTORY)
 @click.option("--exclude", multiple=True, help="Operator to leave out; may be given several times.")
-@click.option("--recipe", multiple=True, type=click.Choice(list(RECIPES)), help="Judge only these recipes.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=1, show_default=True)
 def main(
-    data: tuple[Path, ...],
-    output: Path,
-    exclude: tuple[str, ...],
-    recipe: tuple[str, ...],
-    seed: int,
-    threads: int,
+    data: tuple[Path, ...], test: Path | None, output: Path, exclude: tuple[str, ...], seed: int, threads: int
 ) -> None:
-    """Train on DATA files, judge by leaving out operators, and write weights and card."""
+    """Train on DATA files, judge on tasks that were not trained on, and write weights and card."""
     try:
-        files = [file for path in data for file in (sorted(path.glob("*.npz")) if path.is_dir() else [path])]
-        collected = read(files, exclude)
+        collected = read(_files(data), exclude)
+        judge = read(_files([test]), exclude) if test else collected
     except (ValueError, KeyError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    figures = {}
-    for name in recipe or RECIPES:
-        figures[name] = evaluate(collected, RECIPES[name], seed, threads)
-        _show(name, figures[name][1])
-    recipes = {
-        name: table["mean"]["pretrained"]["pairwise_accuracy"] if table else 0.0
-        for name, (_, table) in figures.items()
-    }
-    chosen = max(recipes, key=lambda name: recipes[name])
-    trees, metrics = figures[chosen]
-    training = training_of(collected, RECIPES[chosen], threads)
-    model = grow(training, np.ones(len(training.data), bool), RECIPES[chosen], trees, seed, threads)
+    metrics = evaluate(collected, judge, seed, threads)
+    for kind, figures in metrics["mean"].items():
+        text = ", ".join(f"{name} {figures[name]:.3f}" for name in FIGURES)
+        click.echo(f"{kind}: {text}", err=True)
+    # No task that weights are judged on is among those that they were trained on.
+    judged = set(judge.workloads) if test else set()
+    model = grow(collected.without(set(), judged), seed, threads)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    write(output, model, card_of(collected, metrics, recipes, trees, today, exclude))
-    click.echo(f"best recipe: {chosen}, {trees} trees", err=True)
+    write(output, model, card_of(collected, judge, metrics, today, exclude))
     click.echo(f"wrote {output / WEIGHTS_FILE} and {output / CARD_FILE}", err=True)
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    return [file for path in paths for file in (sorted(path.glob("*.npz")) if path.is_dir() else [path])]
 
 
 if __name__ == "__main__":

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 from nests import Machine, convolution, matmul
 
-from cost_models.analytic import calibrate, draft_seconds
+from cost_models.analytic import Calibration, draft_seconds
 from cost_models.base import Dataset
 from cost_models.features import extract_with_draft
 from cost_models.features.columns import COLUMN_INDEX
 
 MACHINE = Machine()
-SECRET = {
-    "peak_flops": 1.5e11,
-    "l2_bytes_per_second": 4.0e10,
-    "l3_bytes_per_second": 1.2e10,
-    "dram_bytes_per_second": 9.0e9,
-    "fork_join_seconds": 6.0e-6,
-}
+SECRET = Calibration(
+    peak_flops=1.5e11,
+    l2_bytes_per_second=4.0e10,
+    l3_bytes_per_second=1.2e10,
+    dram_bytes_per_second=9.0e9,
+    fork_join_seconds=6.0e-6,
+)
 
 
 def truth(nests, features, rng, noise=0.05):
@@ -26,7 +26,7 @@ def truth(nests, features, rng, noise=0.05):
     def column(name):
         return features[:, COLUMN_INDEX[name]]
 
-    seconds = draft_seconds(nests, MACHINE, calibrate(MACHINE, SECRET)).astype(float)
+    seconds = draft_seconds(nests, MACHINE, SECRET).astype(float)
     seconds *= 1 + 0.8 * np.clip(np.exp2(column("register_pressure")) - 2.0, 0, 2)
     seconds *= 1 + 0.3 * np.clip(column("input1_conflicts") - 3, 0, 4)
     seconds *= 1 + 0.6 * (column("vector_lanes") < 4) + 0.4 * (column("output_run") < 5)

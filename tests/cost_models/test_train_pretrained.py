@@ -52,9 +52,12 @@ def test_the_card_says_what_the_weights_know(weights):
     assert card["excluded_operators"] == ["dil"]
     assert card["rows"] == 630
     assert card["failures"] > 0
+    assert len(card["test_workloads"]) == 9
     mean = card["metrics"]["mean"]
-    assert mean["pretrained"]["pairwise_accuracy"] > mean["draft"]["pairwise_accuracy"]
-    assert mean["pretrained_run"]["pairwise_accuracy"] >= mean["run"]["pairwise_accuracy"] - 0.01
+    assert mean["new_operator"]["pairwise_accuracy"] > mean["draft"]["pairwise_accuracy"]
+    assert mean["new_shape"]["pairwise_accuracy"] > mean["draft"]["pairwise_accuracy"]
+    assert mean["run_new_shape"]["pairwise_accuracy"] >= mean["run"]["pairwise_accuracy"] - 0.01
+    assert set(card["metrics"]) == {"bmm", "c1d", "c2d", "dense", "gmm", "mean"}
 
 
 def test_weights_rank_what_was_not_measured_better_than_the_draft(weights):
@@ -99,6 +102,22 @@ def test_missing_or_damaged_files_are_a_reason_not_an_error(weights, tmp_path):
     assert "cannot be read" in load_pretrained(MACHINE, tmp_path).reason
     (tmp_path / "card.json").write_text(json.dumps({**card, "feature_version": 0}))
     assert "feature version 0" in load_pretrained(MACHINE, tmp_path).reason
+
+
+def test_tasks_that_are_judged_on_are_not_trained_on(data_file, tmp_path):
+    with np.load(data_file) as archive:
+        arrays = dict(archive)
+    chosen = arrays["groups"] == 8
+    judged = {name: arrays[name][chosen] for name in ("features", "draft_seconds", "measured_seconds")}
+    other = tmp_path / "test.npz"
+    one = {"groups": np.zeros(chosen.sum(), np.int64)}
+    one |= {name: arrays[name][8:9] for name in ("operators", "workloads")}
+    np.savez(other, **{**arrays, **judged, **one})
+    collected, test = read([data_file]), read([other])
+    rest = collected.without(set(), set(test.workloads))
+    assert 8 not in rest.groups
+    assert len(np.unique(rest.groups)) == 9
+    assert rest.succeeded.all()
 
 
 def test_data_of_another_version_is_refused(data_file, tmp_path):
