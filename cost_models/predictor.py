@@ -67,6 +67,7 @@ class Predictor:
         if weights is not None:
             loaded = load_pretrained(hardware, weights, threads)
             prior, self.reason = loaded.residual, loaded.reason
+        self.is_pretrained = prior is not None
         self._seed, self._learn, self._row_limit = seed, learn, row_limit
         self._parts: list[Dataset] = []
         self._offsets: dict[int, float] = {}

@@ -105,6 +105,7 @@ class Chooser:
         strategy = EvolutionarySearch(
             context.sketches, Scorer(context.hardware, model, 0), np.random.default_rng(self.seed)
         )
+        reason = "; ".join(words for words in (reason, model.notice) if words)
         refused: list[str] = []
         for proposal in strategy.propose(PREDICTED_CANDIDATES):
             try:

@@ -23,7 +23,8 @@ class RunModel:
 
     def __init__(self, hardware: Machine, seed: int, disable: Collection[str] = ()) -> None:
         # Pre-trained trees correct the draft: without it they mean nothing.
-        weights = None if {"pretrained", "draft"} & set(disable) else WEIGHTS_DIRECTORY
+        self._is_told = bool({"pretrained", "draft"} & set(disable))
+        weights = None if self._is_told else WEIGHTS_DIRECTORY
         self._predictor = Predictor(hardware, seed, weights=weights)
         self._is_stale = False
 
@@ -51,6 +52,6 @@ class RunModel:
         return self._predictor.predict(features, draft_seconds, group)
 
     @property
-    def reason(self) -> str:
-        """What ranks before anything was measured, and why."""
-        return self._predictor.reason
+    def notice(self) -> str:
+        """Why the draft model ranks alone what was not measured; empty if it does not, or was told to."""
+        return "" if self._is_told or self._predictor.is_pretrained else self._predictor.reason

@@ -110,6 +110,9 @@ class Session:
         """
         stopped, interrupted = "", False
         try:
+            if self._model.notice:
+                self._message = self._model.notice
+                self._tell()
             if self._options.resume:
                 self._resume()
             self._write_header()
