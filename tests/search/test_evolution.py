@@ -134,7 +134,7 @@ def test_suggested_candidates_are_measured_early(ctx: Context) -> None:
 
 
 def test_a_stall_turns_to_the_neighbours_of_the_incumbent(ctx: Context) -> None:
-    strategy = search(ctx)
+    strategy = search(ctx, ("pretrained",))
     for _ in range(4):
         proposals = strategy.propose(16)
         tell(strategy, proposals)
