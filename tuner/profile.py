@@ -27,7 +27,9 @@ class LayerCall:
     seconds: float
 
 
-def profile_layers(model: CompiledModel, *arrays: Any, repeats: int = 20, seed: int = 0) -> list[LayerCall]:
+def profile_layers(
+    model: CompiledModel, *arrays: Any, repeats: int = 20, seed: int = 0, warmup: int = 3
+) -> list[LayerCall]:
     """Time every call of a model.
 
     The clock is read between calls, which costs about a microsecond each; allocations count to no call.
@@ -37,13 +39,14 @@ def profile_layers(model: CompiledModel, *arrays: Any, repeats: int = 20, seed: 
         *arrays: Its inputs; drawn at random when absent.
         repeats: Runs of the model; the median of each call counts.
         seed: Seed of random inputs.
+        warmup: Runs before the first one that counts.
 
     Returns:
         One entry per call, in the order of execution.
     """
     random = np.random.default_rng(seed)
     inputs = arrays or tuple(random_input(tensor, random) for tensor in model.inputs)
-    for _ in range(3):
+    for _ in range(warmup):
         model.run_tensors(*inputs)
     names: list[tuple[str, str]] = []
     times: list[list[float]] = []

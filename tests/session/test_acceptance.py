@@ -14,7 +14,7 @@ from tuner import api
 from tuner.acceptance import accept as module
 from tuner.acceptance.accept import Acceptance, verdict_of
 from tuner.acceptance.after_run import AfterRun
-from tuner.acceptance.race import Lap
+from tuner.acceptance.race import LEAST_ROUNDS, Lap, profile, race
 from tuner.acceptance.verdict import ModelVerdict, verdict_values
 from tuner.compilation import Choice
 from tuner.errors import UserError
@@ -118,3 +118,21 @@ def test_a_file_that_is_no_log_is_named_before_anything_is_measured(tmp_path):
     wrong.write_text("not a log\n")
     with pytest.raises(UserError, match=r"notes\.txt"):
         AfterRun([lowered], target, str(wrong), None)
+
+
+def test_slow_models_have_fewer_rounds():
+    class Slow:
+        turns = 0
+
+        def turn(self, seconds):
+            self.turns += 1
+            return 1.0
+
+        def profile(self):
+            return {"f": 1.0}
+
+    versions = {"tuned": Slow(), "predicted": Slow()}
+    assert len(race(versions, limit_seconds=0.0).seconds["tuned"]) == LEAST_ROUNDS
+    assert versions["predicted"].turns == LEAST_ROUNDS
+    assert len(race(versions, rounds=7).seconds["tuned"]) == 7
+    assert len(profile(versions, limit_seconds=0.0)["tuned"]["f"]) == LEAST_ROUNDS

@@ -20,6 +20,8 @@ from tuner.placement import leave_bound_cpus
 from tuner.profile import profile_layers
 
 _WARM_SECONDS = 0.02
+_LONG_SECONDS = 0.1
+"""A run as long as this leaves the caches as it finds them: one is enough."""
 
 
 def turn(call: Callable[[], Any], seconds: float) -> float:
@@ -41,7 +43,10 @@ def turn(call: Callable[[], Any], seconds: float) -> float:
 def calls_of(model: CompiledModel, arrays: list[Any]) -> dict[str, float]:
     """Return the seconds that each function takes in one run, all its calls together."""
     found: dict[str, float] = {}
-    for layer in profile_layers(model, *arrays, repeats=3):
+    began = time.perf_counter()
+    model.run_tensors(*arrays)
+    runs = 1 if time.perf_counter() - began > _LONG_SECONDS else 3
+    for layer in profile_layers(model, *arrays, repeats=runs, warmup=runs - 1):
         found[layer.symbol] = found.get(layer.symbol, 0.0) + layer.seconds
     return found
 

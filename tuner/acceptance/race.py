@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ ROUNDS = 12
 """Turns of each version: the interval of a median of twelve leaves out two on either side."""
 TURN_SECONDS = 0.1
 """Least timed seconds of a turn."""
+LEAST_ROUNDS = 5
+"""Rounds that there are whatever they take: fewer have no interval to speak of."""
+LIMIT_SECONDS = 20.0
+"""After this time no further round begins: models that run for a second must not use up the run's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +95,41 @@ class Version(Closing):
         return reply
 
 
-def race(versions: Mapping[str, Version], rounds: int = ROUNDS, turn_seconds: float = TURN_SECONDS) -> Lap:
+def race(
+    versions: Mapping[str, Version],
+    rounds: int = ROUNDS,
+    turn_seconds: float = TURN_SECONDS,
+    limit_seconds: float = LIMIT_SECONDS,
+) -> Lap:
     """Give every version its turn in every round, each after each other one equally often."""
     order = list(versions)
     seconds: dict[str, list[float]] = {name: [] for name in order}
-    for number in range(rounds):
+    for number in _rounds(rounds, limit_seconds):
         first = number % len(order)
         for name in order[first:] + order[:first]:
             seconds[name].append(versions[name].turn(turn_seconds))
     return Lap({name: tuple(values) for name, values in seconds.items()})
 
 
-def profile(versions: Mapping[str, Version], rounds: int = ROUNDS) -> dict[str, dict[str, list[float]]]:
+def profile(
+    versions: Mapping[str, Version], rounds: int = ROUNDS, limit_seconds: float = LIMIT_SECONDS
+) -> dict[str, dict[str, list[float]]]:
     """Return version to function to seconds in one run, one entry a round, taken in turns."""
     found: dict[str, dict[str, list[float]]] = {name: {} for name in versions}
-    for _ in range(rounds):
+    for _ in _rounds(rounds, limit_seconds):
         for name, version in versions.items():
             for symbol, seconds in version.profile().items():
                 found[name].setdefault(symbol, []).append(seconds)
     return found
+
+
+def _rounds(most: int, limit_seconds: float) -> Iterator[int]:
+    """Count rounds until there are enough or the time is up."""
+    began = time.monotonic()
+    for number in range(most):
+        if number >= LEAST_ROUNDS and time.monotonic() - began > limit_seconds:
+            return
+        yield number
 
 
 def open_versions(
