@@ -1,6 +1,7 @@
 """Whole models are compared after a run, and schedules that lose in place are not used again."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from tuner.acceptance.accept import Acceptance, verdict_of
 from tuner.acceptance.after_run import AfterRun
 from tuner.acceptance.race import LEAST_ROUNDS, Lap, profile, race
 from tuner.acceptance.verdict import ModelVerdict, verdict_values
+from tuner.choice import Chooser
 from tuner.compilation import Choice
 from tuner.errors import UserError
 from tuner.extract import lower
@@ -136,3 +138,16 @@ def test_slow_models_have_fewer_rounds():
     assert versions["predicted"].turns == LEAST_ROUNDS
     assert len(race(versions, rounds=7).seconds["tuned"]) == 7
     assert len(profile(versions, limit_seconds=0.0)["tuned"]["f"]) == LEAST_ROUNDS
+
+
+def test_equal_schedules_are_not_compared(monkeypatch):
+    lowered = lower(from_onnx(MODELS["two_outputs"](), name="model"))
+    target = api.target_of(None, None)
+    monkeypatch.setattr(module, "open_versions", lambda *_: pytest.fail("compared"))
+
+    @contextmanager
+    def chooser():
+        yield Chooser(target, [])
+
+    verdict = Acceptance(target, chooser, lambda *_: False).accept(lowered, {})
+    assert not verdict.is_slower and "not compared" in verdict.words and "without this run" in verdict.words

@@ -30,6 +30,8 @@ ATTEMPTS = 3
 LEAST_GAIN = 0.005
 """Part of the model's time that a fall-back must save: less cannot be told from noise."""
 
+_UNCHANGED = "its schedules are the ones that it had without this run"
+
 Confirm = Callable[[Workload, Choice, Timing], bool]
 """Writes to the log what a choice took in place; false if its outputs could not be checked."""
 
@@ -70,6 +72,10 @@ class Acceptance:
             choices["previous"] = {
                 key: previous.get(key, predicted) for key, predicted in choices["predicted"].items()
             }
+        rivals = [n for n in choices if n != "tuned" and _plans(choices[n]) != _plans(choices["tuned"])]
+        if not rivals:
+            return ModelVerdict(lowered.name, {}, None, None, None, "", reason=_UNCHANGED)
+        choices = {name: choices[name] for name in ("tuned", *rivals)}
         libraries = {name: self._build(lowered, made, folder / name) for name, made in choices.items()}
         fell_back: dict[str, None] = {}
         for attempt in range(ATTEMPTS):
@@ -128,6 +134,10 @@ class Acceptance:
 def choices_of(lowered: LoweredModel, choose: Callable[[Workload], Choice]) -> dict[str, Choice]:
     """Ask once per task; workload key to answer."""
     return {key: choose(workload) for key, workload in _by_key(lowered).items()}
+
+
+def _plans(choices: Mapping[str, Choice]) -> dict[str, Any]:
+    return {key: choice.plan for key, choice in choices.items()}
 
 
 def verdict_of(model: str, lap: Lap, fell_back: tuple[str, ...]) -> ModelVerdict:
