@@ -131,7 +131,7 @@ def _compare(plan: Plan, operators: int, judge: Judge) -> dict[str, Any]:
         "failed": sum(task["failed"] for task in report.get("tasks", ())),
     }
     if not report:
-        found["complaint"] = ours.complaint
+        found["complaint"] = ours.complaint or f"stopped after {ours.seconds:.0f} s"
     question = {"text": plan.text, "log": str(kept), "folder": str(place / "ms")}
     found.update(judge.ask(question, plan.within(60.0, 0.0)))
     if "metaschedule" not in found.get("seconds", {}):
@@ -204,13 +204,19 @@ class Judge:
         if self._process.poll() is not None:
             self._process = self._start()
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return {"error": "the process of the last measurement ended"}
         if not select.select([self._process.stdout], [], [], limit_seconds)[0]:
             self.close()
             return {"error": f"the last measurement took longer than {limit_seconds:.0f} s"}
         answer = _json(self._process.stdout.readline())
-        return answer or {"error": f"the last measurement ended with code {self._process.wait()}"}
+        if not answer:
+            self.close()
+            return {"error": f"the last measurement ended with code {self._process.returncode}"}
+        return answer
 
     def close(self) -> None:
         """End the process."""

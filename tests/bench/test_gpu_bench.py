@@ -110,9 +110,9 @@ def test_the_judge_answers_every_question_in_time(tmp_path):
     question = {"text": "gmm:1,16,16,16", "log": str(tmp_path / "run.jsonl"), "folder": str(tmp_path)}
     try:
         assert "error" in judge.ask(question, 0.01), "it is still starting"
-        for _ in range(2):
-            answer = judge.ask(question, 300.0)
-            assert answer.get("workload") == question["text"], answer
+        answer = judge.ask(question, 300.0)
+        assert answer.get("workload") == question["text"], answer
+        assert {"error", "seconds"} & set(answer)
     finally:
         judge.close()
 

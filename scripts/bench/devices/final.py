@@ -48,6 +48,18 @@ def main(target: str, compiled: bool) -> None:
         except Exception as error:  # whatever one operator meets, the next one is asked for
             answer = {"error": _brief(error)}
         print(json.dumps({"workload": text, **answer}), file=answers, flush=True)
+        if not _device_answers():
+            return  # an illegal address breaks a process for good: the next question starts another
+
+
+def _device_answers() -> bool:
+    import torch
+
+    try:
+        torch.cuda.synchronize()
+    except (RuntimeError, AssertionError):  # the latter from builds of PyTorch without CUDA
+        return False
+    return True
 
 
 def _answer(text: str, log: Path, folder: Path, target: Any, compiled: bool) -> dict[str, Any]:

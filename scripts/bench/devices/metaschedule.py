@@ -33,7 +33,7 @@ _LIMITS = {
 @click.option("--seed", type=int, default=0)
 def main(text: str, target: str, folder: Path, seconds: float, seed: int) -> None:
     """Tune one operator until the time is up and leave its database in a folder."""
-    if importlib.util.find_spec("cuda.bindings") is None:
+    if not _has_bindings():
         os.environ.setdefault("TVM_CUDA_COMPILE_MODE", "nvcc")
     from search_space.tvm_api import tvm
     from tuner.workloads import named_workload
@@ -64,6 +64,13 @@ def main(text: str, target: str, folder: Path, seconds: float, seed: int) -> Non
         space=space,
         measure_callbacks=callbacks,
         seed=seed,
+    )
+
+
+def _has_bindings() -> bool:
+    """Report whether NVIDIA's Python bindings are here, through which TVM calls NVRTC."""
+    return importlib.util.find_spec("cuda") is not None and (
+        importlib.util.find_spec("cuda.bindings") is not None
     )
 
 
