@@ -10,31 +10,9 @@ import numpy as np
 
 from search_space.nest import Floats, LoopKind
 from search_space.rules.places import KEPT
+from search_space.statements import Survey
 from search_space.tvm_api import Schedule, tirx, tvm, tvm_ffi, walk_types
 from search_space.vector_access import vector_width
-
-_TRANSCENDENTAL = frozenset(
-    (
-        "exp",
-        "exp2",
-        "exp10",
-        "log",
-        "log2",
-        "log10",
-        "tanh",
-        "erf",
-        "sigmoid",
-        "pow",
-        "sin",
-        "cos",
-        "tan",
-        "sinh",
-        "cosh",
-        "sqrt",
-        "rsqrt",
-    )
-)
-_ARITHMETIC = (tirx.Add, tirx.Sub, tirx.Mul, tirx.Div, tirx.Max, tirx.Min)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,37 +189,8 @@ def _describe(
 ) -> BlockInfo:
     variables = [iv.var for iv in block.iter_vars]
     extents = [int(iv.dom.extent) for iv in block.iter_vars]
-    loads: dict[str, tuple[Any, list[Any]]] = {}
-    stores: dict[str, tuple[Any, list[Any]]] = {}
-    counts = {"flops": 0.0, "transcendentals": 0.0, "conditional": 0.0}
-
-    def load(node: Any) -> None:
-        loads.setdefault(str(node.source.name), (node.source, []))[1].append(list(node.indices))
-
-    def store(node: Any) -> None:
-        stores.setdefault(str(node.buffer.name), (node.buffer, []))[1].append(list(node.indices))
-
-    def call(node: Any) -> None:
-        op = str(getattr(node.op, "name", "")).rpartition(".")[2]
-        counts["transcendentals"] += op in _TRANSCENDENTAL
-        counts["conditional"] += op in ("if_then_else", "likely")
-
-    def select(node: Any) -> None:
-        counts["conditional"] += 1
-
-    def arithmetic(node: Any) -> None:
-        counts["flops"] += _is_counted(str(node.ty))
-
-    walk_types(
-        block.body,
-        [
-            (tvm.ir.TensorLoad, load),
-            (tirx.BufferStore, store),
-            (tvm.ir.Call, call),
-            (tirx.Select, select),
-            (_ARITHMETIC, arithmetic),
-        ],
-    )
+    survey = Survey(block.body)
+    loads, stores = survey.loads, survey.stores
     groups = _group_divisors(loads, variables, extents)
     axes = tuple(
         Axis(
@@ -272,9 +221,9 @@ def _describe(
         axes=axes,
         reads=tuple(reads),
         writes=tuple(writes),
-        flops=counts["flops"],
-        transcendentals=counts["transcendentals"],
-        conditional=counts["conditional"] > 0,
+        flops=survey.flops,
+        transcendentals=survey.transcendentals,
+        conditional=survey.is_conditional,
         stores=sum(len(indices) for _, indices in stores.values()),
         is_reduction=block.init is not None and any(a.kind == LoopKind.REDUCTION for a in axes),
         is_output=any(name in params for name in stores),
@@ -283,11 +232,6 @@ def _describe(
         is_kept=KEPT in block.annotations,
         body=block,
     )
-
-
-def _is_counted(dtype: str) -> bool:
-    """Report whether arithmetic of a type is work (not index arithmetic)."""
-    return "float" in dtype or "int8" in dtype
 
 
 def _use(

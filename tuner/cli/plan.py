@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 from rich.text import Text
 
@@ -16,6 +18,9 @@ from tuner.cli.parameters import (
     with_workloads,
 )
 from tuner.units import counted, per_cent, seconds
+
+if TYPE_CHECKING:
+    from tuner.forecast import Forecast
 
 _STYLES = {"tuned": "green", "predicted": "yellow", "default": "red"}
 
@@ -54,49 +59,44 @@ def plan(
     counts = {source: sum(f.source == source for f in found) for source in _STYLES}
     trials = TRIALS_PER_TASK * sum(1 for f in found if f.source != "tuned" and f.sketches)
     if as_json:
-        print_json(
-            {
-                "tasks": [
-                    {
-                        "workload": f.task.name,
-                        "key": f.task.key,
-                        "calls": f.task.weight,
-                        "source": f.source,
-                        "reason": f.reason,
-                        "seconds": f.seconds,
-                        "guessed_seconds": f.guessed_seconds,
-                        "share": f.share,
-                        "sketches": list(f.sketches),
-                        "flops": f.task.workload.flops,
-                    }
-                    for f in found
-                ],
-                "counts": counts,
-                "trials_to_tune_the_rest": trials,
-                "seconds_to_tune_the_rest": trials * per_trial,
-            }
-        )
+        rest = {"trials_to_tune_the_rest": trials, "seconds_to_tune_the_rest": trials * per_trial}
+        print_json({"tasks": [_values(f) for f in found], "counts": counts, **rest})
         return
-    rows = [
-        [
-            f.task.name,
-            str(f.task.weight),
-            Text(f.source, style=_STYLES[f.source]),
-            seconds(f.seconds) if f.seconds is not None else f"~ {seconds(f.guessed_seconds)}",
-            per_cent(f.share),
-            f.reason,
-        ]
-        for f in found
-    ]
     out = people(False)
-    out.print(table(None, ["task", ">calls", "schedule", ">time", ">share", "reason"], rows))
-    out.print(
-        ", ".join(f"{count} {source}" for source, count in counts.items())
-        + f" of {counted(len(found), 'task')}"
-    )
+    columns = ["task", ">calls", "schedule", ">time", ">share", "reason"]
+    out.print(table(None, columns, [_cells(f) for f in found]))
+    parts = ", ".join(f"{count} {source}" for source, count in counts.items())
+    out.print(f"{parts} of {counted(len(found), 'task')}")
     if trials:
         out.print(
             f"Tuning the rest with {TRIALS_PER_TASK} trials a task: {trials} trials, "
             f"about {seconds(trials * per_trial)} ({origin})",
             soft_wrap=True,
         )
+
+
+def _values(forecast: Forecast) -> dict[str, Any]:
+    return {
+        "workload": forecast.task.name,
+        "key": forecast.task.key,
+        "calls": forecast.task.weight,
+        "source": forecast.source,
+        "reason": forecast.reason,
+        "seconds": forecast.seconds,
+        "guessed_seconds": forecast.guessed_seconds,
+        "share": forecast.share,
+        "sketches": list(forecast.sketches),
+        "flops": forecast.task.workload.flops,
+    }
+
+
+def _cells(forecast: Forecast) -> list[str | Text]:
+    known = forecast.seconds is not None
+    return [
+        forecast.task.name,
+        str(forecast.task.weight),
+        Text(forecast.source, style=_STYLES[forecast.source]),
+        seconds(forecast.seconds) if known else f"~ {seconds(forecast.guessed_seconds)}",
+        per_cent(forecast.share),
+        forecast.reason,
+    ]
