@@ -13,7 +13,7 @@ from tuner.report.curves import Curve
 
 ENDINGS = (".svg", ".png", ".pdf")
 _COLUMNS = 2
-_BEST, _TRIAL, _UNTUNED, _FAILED = "#0b6e4f", "#9db4c0", "#444444", "#c1121f"
+_BEST, _TRIAL, _UNTUNED, _FAILED = "#0b6e4f", "#7d9aa9", "#444444", "#c1121f"
 _STYLE = {
     "font.size": 9,
     "axes.spines.top": False,

@@ -33,7 +33,7 @@ def page_of(store: RecordStore) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"seconds": seconds, "rate": rate, "times": times, "per_cent": per_cent}
+    templates.filters |= {"seconds": _seconds, "rate": rate, "times": times, "per_cent": per_cent}
     stages = sorted({stage for curve in curves for stage in curve.failures})
     return templates.get_template("page.html.jinja").render(
         where=view.where,
@@ -50,3 +50,8 @@ def page_of(store: RecordStore) -> str:
         causes=causes_of(store, view)[:_CAUSES_SHOWN],
         problems=[str(problem) for problem in view.problems],
     )
+
+
+def _seconds(value: float | None) -> str:
+    """Return a duration with the sign for micro, which pages have and some terminals lack."""
+    return seconds(value).replace(" us", " µs")
