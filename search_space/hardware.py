@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from search_space.error_text import last_line
 from search_space.hardware_gpu import GpuHardware, cuda_spec, gpu_hardware
 from search_space.tvm_api import tvm
 
@@ -134,7 +135,7 @@ def resolve_target(text: str | None = None, threads: int | None = None) -> Any:
         return tvm.target.Target(spec)
     except Exception as error:
         raise ValueError(
-            f"unknown target {text!r}: {str(error).strip().splitlines()[-1]}; "
+            f"unknown target {text!r}: {last_line(error)}; "
             "use native, 'llvm -mcpu=NAME', a TVM target tag or JSON"
         ) from error
 

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from search_space.error_text import described
+
 
 class FileRefused(ValueError):
     """A user's file cannot be run; the message is one line."""
@@ -38,9 +40,3 @@ def run_file(path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         raise FileRefused(f"{path}: importing it raised {described(error)}") from error
     return module
-
-
-def described(error: BaseException) -> str:
-    """Return an exception's type and the last line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from search_space.access import BlockInfo
+from search_space.error_text import described
 from search_space.generate import Rule, SketchState
 from search_space.tensorize import Intrinsic, add_intrinsic
-from search_space.user_files import FileRefused, described, run_file
+from search_space.user_files import FileRefused, run_file
 
 MARK = "user."
 """Beginning of the word that a user's rule leaves in the names of its sketches."""

@@ -17,6 +17,7 @@ from records.opening import opened
 from records.query import lookup
 from records.store import LogView, Query, RecordStore
 from search_space.candidate import context_of, materialize, sketch_plan
+from search_space.error_text import last_line
 from search_space.hardware import device_name, hardware_of, target_text
 from search_space.workload import Workload
 from tuner.compilation import Choice
@@ -112,7 +113,7 @@ class Chooser:
                 plan = sketch_plan(context.sketches[proposal.sketch], proposal.row)
                 func = materialize(context, plan).module["main"]
             except (RuntimeError, ValueError) as error:  # whatever TVM objects to, another one may do
-                refused.append(str(error).strip().splitlines()[-1])
+                refused.append(last_line(error))
                 continue
             expected = proposal.predicted_seconds
             return Choice(func, "predicted", reason, expected if isfinite(expected) else None, plan)

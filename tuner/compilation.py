@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_space.candidate import untuned_module
+from search_space.error_text import last_line
 from search_space.hardware import available_cores, target_text
 from search_space.tvm_api import IRModule, PrimFunc, tirx, tvm
 from search_space.workload import Workload
@@ -87,8 +88,7 @@ def compile_model(
         module, weights = lift_weights(prepack(scheduled, lowered.workloads, compile_target(target)))
         executable = compile_module(module, target)
     except Exception as error:
-        lines = str(error).strip().splitlines()
-        raise JobFailed(f"{lowered.name} does not compile: {lines[-1] if lines else error!r}") from error
+        raise JobFailed(f"{lowered.name} does not compile: {last_line(error)}") from error
     exported = json.loads(target_text(target))
     description = Description(
         name=lowered.name,

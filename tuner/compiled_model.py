@@ -238,10 +238,10 @@ class CompiledModel:
         except OSError as error:
             raise UserError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
         except (RuntimeError, ValueError) as error:
-            message = str(error).strip().splitlines()
+            from search_space.error_text import last_line
+
             raise JobFailed(
-                f"cannot link {str(path)!r}: {message[-1] if message else 'unknown error'} "
-                "(linking needs a C++ compiler such as g++)"
+                f"cannot link {str(path)!r}: {last_line(error)} (linking needs a C++ compiler such as g++)"
             ) from error
         finally:
             temporary.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from scripts.bench.problem import Problem
 from scripts.bench.reference import TOLERANCE, error
 from scripts.bench.sides import MODULES
 from scripts.bench.sides.base import NoKernel, Variant
+from search_space.error_text import described, last_line
 from tuner.placement import beside_workers
 
 BLOCKS = 3
@@ -93,7 +94,7 @@ def fastest_right(
             variant.call()
             found = error_of(variant.output())
         except (ValueError, RuntimeError, NotImplementedError) as reason:
-            problems.append(f"{variant.name}: {_last_line(reason)}")
+            problems.append(f"{variant.name}: {last_line(reason)}")
             continue
         if not found <= tolerance:
             problems.append(f"{variant.name}: largest error {found:.3g} of the largest element")
@@ -140,11 +141,6 @@ def _block(call: Callable[[], Any], number: int) -> float:
     return (time.perf_counter() - began) / number
 
 
-def _last_line(reason: BaseException) -> str:
-    lines = str(reason).strip().splitlines()
-    return lines[-1] if lines else ""
-
-
 class Answers(Protocol):
     """What serves the messages of one parent."""
 
@@ -174,7 +170,7 @@ def main(make: Callable[[str], Answers] = Worker) -> None:
         except NoKernel as reason:
             reply = {"absent": str(reason)}
         except Exception as reason:  # whatever a library raises is this side's result, not ours
-            reply = {"broken": f"{type(reason).__name__}: {_last_line(reason)}"}
+            reply = {"broken": described(reason)}
         answers.write(json.dumps(reply) + "\n")
         answers.flush()
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from search_space.error_text import first_line
 from tuner.bench.operators import BenchOptions
 from tuner.compiled_model import random_input
 from tuner.errors import JobFailed, UserError
@@ -101,7 +102,7 @@ def _session(path: str, threads: int) -> tuple[Any, str]:
     try:
         return onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"]), ""
     except Exception as error:  # the runtime's own types
-        return None, str(error).strip().splitlines()[0]
+        return None, first_line(error)
 
 
 def _time_session(session: Any, inputs: Mapping[str, Any]) -> float:

@@ -13,6 +13,7 @@ import click
 
 from records.environment import distribution_version
 from records.errors import RecordError
+from search_space.error_text import first_line
 from tuner.cli.lazy import LazyGroup
 from tuner.cli.output import print_json
 from tuner.errors import TirtuneError
@@ -91,9 +92,8 @@ def run(words: list[str]) -> int:
         return _fail(words, str(error), 2)
     except Exception as error:  # the last line of defence: still one line, and how to see more
         _trace(words)
-        first = next((line for line in str(error).splitlines() if line.strip()), "no message")
         hint = "" if "--debug" in words else "; run again with --debug to see where"
-        return _fail(words, f"internal error: {type(error).__name__}: {first.strip()}{hint}", 1)
+        return _fail(words, f"internal error: {type(error).__name__}: {first_line(error)}{hint}", 1)
 
 
 def _trace(words: list[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 from tvm.relax.frontend.onnx import onnx_frontend
 
+from search_space.error_text import last_line
 from search_space.tvm_api import tvm
 from tuner.errors import UserError
 from tuner.frontends.program import Model
@@ -56,7 +57,7 @@ def from_onnx(source: str | Path | Any, input_shapes: Shapes | None = None, name
     except _NodeError as error:
         raise UserError(f"{label}: {error}") from error
     except (ValueError, tvm.error.TVMError, NotImplementedError, KeyError, AssertionError) as error:
-        raise UserError(f"{label} cannot be imported: {_last_line(error)}") from error
+        raise UserError(f"{label} cannot be imported: {last_line(error)}") from error
     model = from_relax(module, name, tuple(output.name for output in proto.graph.output))
     return replace(model, shapeable=tuple(shapes))
 
@@ -81,7 +82,7 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
             shapes = [str(getattr(getattr(i, "ty", None), "shape", None) or "-") for i in inputs]
             raise _NodeError(
                 f"operator {op_name} of node {attrs['tvm_custom']['name']!r} with input shapes "
-                f"{' '.join(shapes)} cannot be imported: {_last_line(error)}"
+                f"{' '.join(shapes)} cannot be imported: {last_line(error)}"
             ) from error
 
     def _clip(self, inputs: Any) -> Any:
@@ -109,7 +110,7 @@ def _read(path: Path) -> Any:
     try:
         proto = onnx.load(str(path))
     except Exception as error:
-        raise UserError(f"{path} is not an ONNX model: {_last_line(error)}") from error
+        raise UserError(f"{path} is not an ONNX model: {last_line(error)}") from error
     if not proto.graph.node or proto.ir_version < 3:
         raise UserError(f"{path} is not an ONNX model: it holds no graph (IR version {proto.ir_version})")
     return proto
@@ -177,8 +178,3 @@ def _shapes_of(graph: Any, names: Sequence[str]) -> list[str]:
                 d.dim_param or (d.dim_value if d.HasField("dim_value") else "?") for d in dims
             ]
     return ["x".join(map(str, known[n])) or "scalar" if n in known else "?" for n in names]
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]

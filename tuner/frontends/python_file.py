@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from search_space.error_text import described
 from search_space.tvm_api import IRModule, PrimFunc
-from search_space.user_files import FileRefused, described, run_file
+from search_space.user_files import FileRefused, run_file
 from search_space.workload import workload_of
 from tuner.errors import UserError
 from tuner.frontends.program import Operators, Program

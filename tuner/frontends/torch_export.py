@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from search_space.error_text import first_line
 from search_space.tvm_api import tvm
 from tuner.errors import UserError
 from tuner.frontends.program import Model
@@ -36,7 +37,7 @@ def from_torch(source: str | Path | Any, name: str | None = None) -> Model:
         try:
             program = torch.export.load(str(path))
         except Exception as error:
-            raise UserError(f"{label} is not a torch.export program: {_first_line(error)}") from error
+            raise UserError(f"{label} is not a torch.export program: {first_line(error)}") from error
         name = name or path.stem
     else:
         program = source
@@ -45,7 +46,7 @@ def from_torch(source: str | Path | Any, name: str | None = None) -> Model:
     except _NodeError as error:
         raise UserError(f"{label}: {error}") from error
     except (AssertionError, ValueError, NotImplementedError, tvm.error.TVMError) as error:
-        raise UserError(f"{label} cannot be imported: {_first_line(error)}") from error
+        raise UserError(f"{label} cannot be imported: {first_line(error)}") from error
     return from_relax(module, name or "model")
 
 
@@ -83,7 +84,7 @@ def _importer() -> Any:
             except _NodeError:
                 raise
             except Exception as error:
-                raise _NodeError(f"{_node_words(node)} cannot be imported: {_first_line(error)}") from error
+                raise _NodeError(f"{_node_words(node)} cannot be imported: {first_line(error)}") from error
 
         return converted
 
@@ -97,8 +98,3 @@ def _node_words(node: Any) -> str:
         if hasattr(value := argument.meta.get("val"), "shape")
     ]
     return f"operator {node.target} of node {node.name!r} with input shapes {' '.join(shapes) or '-'}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]

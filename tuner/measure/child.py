@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from search_space.error_text import described
 from search_space.hardware import host_cpu
 from search_space.tvm_api import IRModule, load_json, tvm
 from tuner.measure import messages as m
@@ -65,7 +66,7 @@ def run_plan(channel: m.Channel, state: TaskState, payload: bytes) -> None:
     try:
         candidate = state.materialize(state.context, json.loads(message.plan))
     except Exception as error:
-        channel.send(m.Fault("generate", describe(error)))
+        channel.send(m.Fault("generate", described(error)))
         return
     generated = time.process_time()
     scale = float(getattr(candidate, "tolerance_scale", 1.0))
@@ -86,7 +87,7 @@ def run_plan(channel: m.Channel, state: TaskState, payload: bytes) -> None:
         channel.send(m.Fault("build", str(error)))
         return
     except Exception as error:
-        channel.send(m.Fault("build", describe(error)))
+        channel.send(m.Fault("build", described(error)))
         return
     stages = {"generate": generated - began, **stages}
     channel.send(m.Built(stages, candidate.trace, candidate.base, code, facts))
@@ -114,7 +115,7 @@ def run_reference(channel: m.Channel, state: TaskState, payload: bytes) -> None:
         tensors = [buffer.tensor() for buffer in state.arguments.buffers]
         channel.send(state.references.compute(lambda: function(*tensors), state, message.budget_seconds))
     except Exception as error:
-        channel.send(m.Fault("run", describe(error)))
+        channel.send(m.Fault("run", described(error)))
 
 
 def run_canary(channel: m.Channel, payload: bytes) -> None:
@@ -133,13 +134,6 @@ def reference_target(state: TaskState) -> Any:
     """Return the target of the reference program: it always runs on this machine."""
     runs_elsewhere = state.opened.remote or state.is_device
     return tvm.target.Target({"kind": "llvm", "mcpu": host_cpu()}) if runs_elsewhere else state.target
-
-
-def describe(error: BaseException) -> str:
-    """Return the last line of an exception's text with its type, at most 500 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[-1] if lines else ""
-    return f"{type(error).__name__}: {text}"[:500]
 
 
 def obey(channel: m.Channel, kernel: Kernel, state: TaskState | None) -> None:
@@ -169,7 +163,7 @@ def obey(channel: m.Channel, kernel: Kernel, state: TaskState | None) -> None:
             channel.send(m.Fault("crash", str(error)))
             return
         except Exception as error:
-            channel.send(m.Fault("run", describe(error)))
+            channel.send(m.Fault("run", described(error)))
             return
 
 

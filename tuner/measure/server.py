@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from search_space.error_text import described
 from search_space.tvm_api import IRModule, te, tvm
 from search_space.workload import workload_from_program
 from tuner.measure import child
@@ -103,7 +104,7 @@ class ForkLoop:
             traceback.print_exc()
             sys.stderr.flush()
             with suppress(BaseException):
-                channel.send(m.Fault("run", child.describe(error)))
+                channel.send(m.Fault("run", described(error)))
         finally:
             os._exit(status)
 
@@ -147,7 +148,7 @@ def serve_task(channel: m.Channel, payload: bytes, descriptors: list[int], paren
     try:
         state = prepare_task(opened, descriptors[1])
     except Exception as error:
-        channel.send(m.Fault("generate", child.describe(error)))
+        channel.send(m.Fault("generate", described(error)))
         return
     gc.collect()
     gc.freeze()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from search_space.error_text import described
 from search_space.tvm_api import tvm
 from tuner.measure import messages as m
-from tuner.measure.child import describe, obey
+from tuner.measure.child import obey
 from tuner.measure.cuda.build import build_device, gpu_of
 from tuner.measure.cuda.code import pack
 from tuner.measure.cuda.device_kernel import DeviceKernel
@@ -34,7 +35,7 @@ def run_device(channel: m.Channel, state: TaskState, payload: bytes) -> None:
             channel.send(state.references.compute(kernel.call, state, message.budget_seconds))
             return
     except Exception as error:
-        channel.send(m.Fault("run", describe(error)))
+        channel.send(m.Fault("run", described(error)))
         return
     channel.send(m.DeviceReady(kernel.name))
     obey(channel, kernel, state)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from search_space.error_text import last_line
 from search_space.tvm_api import tvm
 from tuner.measure.buffers import element_bytes
 from tuner.measure.build import compile_module
@@ -167,5 +168,4 @@ class RemoteKernel:
 
 
 def _lost(error: Exception) -> ConnectionError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return ConnectionError(f"the remote device failed: {lines[-1] if lines else type(error).__name__}"[:400])
+    return ConnectionError(f"the remote device failed: {last_line(error)}")
