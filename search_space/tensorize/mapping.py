@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, prod
 
 from search_space.tensorize.intrinsic import Intrinsic
 from search_space.tensorize.pattern import Iterator, Operand, Pattern, alignments
@@ -32,15 +31,6 @@ class Mapping:
         """The block's iterators that no iterator of the intrinsic stands for: loops around it."""
         inside = [i for group in self.groups for i in group]
         return tuple(i for i in self.pattern.iterators if not any(i is other for other in inside))
-
-    def fused_extents(self) -> tuple[int, ...]:
-        """Return the extent of each group when its iterators are fused."""
-        return tuple(prod(i.extent for i in group) for group in self.groups)
-
-    def padded_extents(self) -> tuple[int, ...]:
-        """Return the fused extents, rounded up to multiples of the intrinsic's."""
-        own = [i.extent for i in self.intrinsic.pattern.iterators]
-        return tuple(ceil(e / step) * step for e, step in zip(self.fused_extents(), own, strict=True))
 
     def operand(self, position: int) -> Operand:
         """Return the block's operand that stands for an operand of the intrinsic."""

@@ -8,6 +8,7 @@ primitives prove that; besides, the outputs are compared with the untuned progra
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -29,15 +30,7 @@ def reordered(module: Any) -> Any:
     Args:
         module: An IRModule whose ``main`` is unscheduled.
     """
-    schedule = Schedule(module, debug_mask="none", error_render_level="none")
-    for name in _block_names(schedule):
-        attempt = schedule.copy()
-        try:
-            _speed_up(attempt, attempt.get_sblock(name, func_name="main"))
-        except Exception:  # TVM's refusals have no common type; the block stays as slow as it was
-            continue
-        schedule = attempt
-    return schedule.mod
+    return _block_by_block(module, _speed_up)
 
 
 def with_partial_sums(module: Any) -> Any:
@@ -48,12 +41,16 @@ def with_partial_sums(module: Any) -> Any:
     Args:
         module: An IRModule whose ``main`` is unscheduled.
     """
+    return _block_by_block(module, _split_sum)
+
+
+def _block_by_block(module: Any, change: Callable[[Any, Any], None]) -> Any:
     schedule = Schedule(module, debug_mask="none", error_render_level="none")
     for name in _block_names(schedule):
         attempt = schedule.copy()
         try:
-            _split_sum(attempt, attempt.get_sblock(name, func_name="main"))
-        except Exception:  # TVM's refusals have no common type; the block keeps its one accumulator
+            change(attempt, attempt.get_sblock(name, func_name="main"))
+        except Exception:  # TVM's refusals have no common type; the block stays as it was
             continue
         schedule = attempt
     return schedule.mod
