@@ -10,7 +10,7 @@ from records.schema import Failure, Verdict
 from tuner.report.curves import curves_of, tuning_seconds
 from tuner.report.explanation import explain
 from tuner.report.failures import causes_of
-from tuner.report.figures import _tick_of
+from tuner.report.figures import tick_of
 from tuner.report.page import page_of
 from tuner.report.wording import trace_in_words
 
@@ -149,5 +149,5 @@ def test_page_escapes_what_a_log_says():
     [((20.0, 300.0), ["20", "", "50", "100", "200"]), ((20.0, 120.0), ["20", "30", "50", "100", "200"])],
 )
 def test_logarithmic_axes_have_plain_numbers(limits, labels):
-    tick = _tick_of(SimpleNamespace(get_ylim=lambda: limits))
+    tick = tick_of(SimpleNamespace(get_ylim=lambda: limits))
     assert [tick(value, 0) for value in (20.0, 30.0, 50.0, 100.0, 200.0)] == labels
