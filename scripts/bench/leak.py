@@ -20,8 +20,11 @@ from search_space.workload import workload_of
 from tuner.measure.base import MeasureTask
 from tuner.measure.local import LocalMeasurer
 from tuner.measure.options import MeasureOptions
+from tuner.measure.timing import RacePolicy
 
 _PLAN = {"kind": "default"}
+BRIEF = MeasureOptions(race=RacePolicy(quick_repeats=1, block_repeats=1, least_repeats=1, most_repeats=1))
+"""Every trial forks, builds, runs, is checked and ends; how often it is timed leaks nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Sample:
 
     Attributes:
         trials: Trials so far.
+        failed: How many of them failed; on a busy machine some miss a deadline, which must leak nothing either.
         seconds: Seconds so far.
         parent_bytes: Resident memory of this process.
         servers_bytes: Memory of the fork servers that is theirs alone.
@@ -39,6 +43,7 @@ class Sample:
     """
 
     trials: int
+    failed: int
     seconds: float
     parent_bytes: int
     servers_bytes: int
@@ -55,7 +60,7 @@ def tiny_task() -> MeasureTask:
     return MeasureTask(workload.key, workload.program(), target_text(resolve_target(None, 1)), "tiny", 1)
 
 
-def watch(trials: int, batch: int, options: MeasureOptions | None = None) -> Iterator[Sample]:
+def watch(trials: int, batch: int, options: MeasureOptions = BRIEF) -> Iterator[Sample]:
     """Measure the tiny kernel and yield a sample after every batch.
 
     Args:
@@ -63,22 +68,21 @@ def watch(trials: int, batch: int, options: MeasureOptions | None = None) -> Ite
         batch: Trials between two samples.
         options: How to measure.
     """
-    task, began = tiny_task(), time.monotonic()
-    with LocalMeasurer(options or MeasureOptions()) as measurer:
+    task, began, failed = tiny_task(), time.monotonic(), 0
+    with LocalMeasurer(options) as measurer:
         measurer.open(task)
         for done in range(batch, trials + 1, batch):
             results = measurer.measure(task.key, [_PLAN] * batch)
-            failed = next((r.failure for r in results if r.failure is not None), None)
-            if failed is not None:
-                raise RuntimeError(f"a trial failed ({failed.stage}): {failed.message}")
-            yield _sample(done, time.monotonic() - began)
+            failed += sum(r.failure is not None for r in results)
+            yield _sample(done, failed, time.monotonic() - began)
 
 
-def _sample(trials: int, seconds: float) -> Sample:
+def _sample(trials: int, failed: int, seconds: float) -> Sample:
     me = psutil.Process()
     servers = _settled(lambda: me.children(recursive=True))
     return Sample(
         trials=trials,
+        failed=failed,
         seconds=round(seconds, 3),
         parent_bytes=me.memory_info().rss,
         servers_bytes=sum(p.memory_full_info().uss for p in servers),
@@ -100,7 +104,7 @@ def _settled(children: Callable[[], list[psutil.Process]]) -> list[psutil.Proces
 
 
 def main() -> int:
-    """Run the trials and print one JSON object a sample; exit code 1 if something grew."""
+    """Run the trials and print one JSON object a sample; exit code 1 if something grew or a tenth failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=500)
@@ -119,7 +123,7 @@ def main() -> int:
         or last.descriptors > first.descriptors
         or last.servers_descriptors > first.servers_descriptors
     )
-    return 1 if has_grown else 0
+    return 1 if has_grown or last.failed > 0.1 * last.trials else 0
 
 
 if __name__ == "__main__":

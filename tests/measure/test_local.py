@@ -14,7 +14,6 @@ from search_space.workload import workload_of
 from tuner.errors import JobFailed
 from tuner.measure.base import MeasureTask
 from tuner.measure.buffers import INPUT_SETS
-from tuner.measure.canary import DriftMeter
 from tuner.measure.local import LocalMeasurer
 from tuner.measure.options import MeasureOptions
 from tuner.measure.timing import RacePolicy
@@ -129,52 +128,6 @@ def test_drift_of_the_machine_marks_results_and_is_taken_out(measurer: LocalMeas
     assert results[-1].timing is not None and results[-1].seconds is not None
     assert results[-1].seconds == pytest.approx(results[-1].timing.median / results[-1].drift)
     assert results[-1].drift > 1.1
-
-
-def test_one_disturbed_look_is_no_drift() -> None:
-    times = iter([1.0, 1.02, 1.01, 5.0, 1.0, 1.0, 1.3, 1.3, 1.3])
-    meter = DriftMeter(lambda: [next(times)])
-    meter.look()
-    assert not meter.is_suspect
-    meter.look()
-    assert not meter.is_suspect
-    meter.look()
-    assert meter.is_suspect
-    assert meter.factor == meter.moved == pytest.approx(1.3)
-
-
-def test_a_slow_machine_is_waited_for() -> None:
-    slept: list[float] = []
-
-    def sample() -> list[float]:
-        return [2.0 if 0.0 < sum(slept) < 0.35 else 1.0]
-
-    meter = DriftMeter(sample, patience_seconds=5.0, sleep=slept.append)
-    meter.settle()
-    assert not slept
-    slept.append(0.01)
-    meter.settle()
-    assert sum(slept) >= 0.35
-    assert not meter.is_suspect
-
-
-def test_patience_ends_and_comes_back_when_the_machine_is_well() -> None:
-    slept: list[float] = []
-    speeds = [1.0]
-    meter = DriftMeter(lambda: [speeds[-1]], patience_seconds=0.5, sleep=slept.append)
-    meter.settle()
-    speeds.append(3.0)
-    meter.settle()
-    assert sum(slept) == pytest.approx(0.5)
-    assert meter.is_suspect
-    assert meter.factor == 2.5
-    meter.settle()
-    assert sum(slept) == pytest.approx(0.5)
-    speeds.append(1.0)
-    meter.settle()
-    speeds.append(3.0)
-    meter.settle()
-    assert sum(slept) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ class DriftMeter:
     of the host. Then it is better to wait than to measure: see :meth:`settle`.
 
     Args:
-        sample: Runs the canary and returns seconds per call of a few repeats.
+        sample: Runs the canary and returns seconds per call of a few repeats; none when that look was missed,
+            which changes nothing.
         patience_seconds: Longest wait for a machine that is slow; it is given anew once the machine is well.
         sleep: Waits so many seconds.
     """
@@ -90,13 +91,22 @@ class DriftMeter:
 
     def look(self) -> float:
         """Run the canary and return the factor; several times in a row where the machine is or was slow."""
-        latest = min(self._sample())
-        self._looks.append(latest)
+        latest = self._take()
+        if latest is None:
+            return self.factor
         if len(self._looks) < _LOOKS or self.is_suspect or latest > (1.0 + MOVED) * self._best:
-            self._looks.extend(min(self._sample()) for _ in range(_LOOKS - 1))
+            for _ in range(_LOOKS - 1):
+                self._take()
         self._best = min(self._best, *self._looks)
         self.moved = median(self._looks) / self._best
         return self.factor
+
+    def _take(self) -> float | None:
+        seconds = self._sample()
+        if not seconds:
+            return None
+        self._looks.append(min(seconds))
+        return self._looks[-1]
 
     def settle(self) -> None:
         """Look, and wait while the machine is slow and there is patience left."""

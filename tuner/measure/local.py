@@ -10,10 +10,10 @@ from typing import Self
 
 from tuner.closing import Closing
 from tuner.errors import JobFailed
-from tuner.measure import messages as m
 from tuner.measure.account import TimeAccount
 from tuner.measure.base import Baseline, Comparison, Failure, MeasureResult, MeasureTask, Plan
 from tuner.measure.canary import DriftMeter
+from tuner.measure.canary_process import CanaryProcess
 from tuner.measure.causes import raise_for_common_cause
 from tuner.measure.check import LONG_SUM
 from tuner.measure.clock import Clock
@@ -21,7 +21,7 @@ from tuner.measure.fork_builder import ForkBuilder
 from tuner.measure.fork_runner import ForkRunner
 from tuner.measure.options import MeasureOptions
 from tuner.measure.protocols import Build, Run
-from tuner.measure.supervisor import Process, Supervisor, require
+from tuner.measure.supervisor import Supervisor
 from tuner.measure.tasks import OpenedTask, TaskTable
 from tuner.measure.timing import summarise
 
@@ -47,7 +47,7 @@ class LocalMeasurer(Closing):
         self._builder = ForkBuilder(self.supervisor, self._tasks, self.options)
         self._runner = self._make_runner()
         self._baselines: dict[str, Baseline] = {}
-        self._canary: Process | None = None
+        self._canary = CanaryProcess(self.supervisor, self.options.prepare_timeout_seconds)
         self._canary_task: MeasureTask | None = None
         self._looked_seconds: float | None = None
 
@@ -153,7 +153,7 @@ class LocalMeasurer(Closing):
         """End every process that the measurer started."""
         self._tasks.close()
         self._baselines.clear()
-        self._canary = None
+        self._canary.forget()
         self.supervisor.close()
 
     def __enter__(self) -> Self:
@@ -278,18 +278,5 @@ class LocalMeasurer(Closing):
         self._looked_seconds = self.supervisor.time.seconds
 
     def _sample_canary(self) -> list[float]:
-        canary = self._canary
-        if canary is None or canary.is_gone:
-            task = self._canary_task
-            assert task is not None  # set by open(), without which nothing runs
-            request = m.BuildCanary(task.target, task.threads)
-            canary = self._canary = self.supervisor.fork(self.supervisor.root(), "canary", request)
-            reply = self.supervisor.wait(canary, self.options.prepare_timeout_seconds)
-            require(canary, reply, "building the canary kernel")
-            self.supervisor.tell(canary, m.First())
-            require(canary, self.supervisor.wait(canary, 10.0), "running the canary kernel")
-        self.supervisor.stop(canary, False)
-        self.supervisor.tell(canary, m.Repeat(2, 3))
-        reply = require(canary, self.supervisor.wait(canary, 10.0), "running the canary kernel")
-        self.supervisor.stop(canary, True)
-        return reply.seconds if isinstance(reply, m.Ran) else []
+        assert self._canary_task is not None  # set by open(), without which nothing runs
+        return self._canary.sample(self._canary_task)
