@@ -33,7 +33,7 @@ class Sample:
 
     Attributes:
         trials: Trials so far.
-        failed: How many of them failed; on a busy machine some miss a deadline, which must leak nothing either.
+        failed: How many of them failed: on a busy machine some miss a deadline.
         seconds: Seconds so far.
         parent_bytes: Resident memory of this process.
         servers_bytes: Memory of the fork servers that is theirs alone.

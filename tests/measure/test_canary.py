@@ -21,7 +21,11 @@ pytestmark = pytest.mark.tvm
 TASK = matmul_task()
 GOOD = {"kind": "tiled"}
 OPTIONS = MeasureOptions(
-    entry=ENTRY, canary_seconds=1e-6, patience_seconds=0.0, least_timeout_seconds=30.0, run_timeout_seconds=60.0
+    entry=ENTRY,
+    canary_seconds=1e-6,
+    patience_seconds=0.0,
+    least_timeout_seconds=30.0,
+    run_timeout_seconds=60.0,
 )
 
 
