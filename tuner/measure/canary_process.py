@@ -7,7 +7,7 @@ from tuner.measure.base import MeasureTask
 from tuner.measure.supervisor import Process, Supervisor, require
 
 _ANSWER_SECONDS = 10.0
-"""Longest wait for a look, which takes some milliseconds: a machine that is busy with other things may miss it."""
+"""Longest wait for a look, which takes some milliseconds; a busy machine may miss it."""
 
 _MOST_MISSED = 3
 """Looks in a row that may be missed; after that the canary is left alone, because each costs a deadline."""

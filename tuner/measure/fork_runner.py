@@ -14,7 +14,7 @@ from tuner.measure.timing import Block, Race
 
 _CHECK_SECONDS = 20.0
 _SLACK_SECONDS = 5.0
-"""What a repeat may take longer than ten times the first run: that one ended, so more is a busy machine's doing."""
+"""What a repeat may take beyond ten times the first run: that one ended, so this one will."""
 _LONG_ROUNDS = 3
 
 
