@@ -182,13 +182,14 @@ class Session:
             if chosen is None:
                 return self._done()
             run = self._runs[chosen]
-            self._open(run)
             run.state = "searching"
             self._tell()
             with self._watch.time("search") as lap:
                 self._model.refit()
                 self._suggest(run)
                 proposals = run.strategy.propose(self._batch_size())
+            # Not before the search: meanwhile the measurer loads the compiler.
+            self._open(run)
             if not proposals:
                 run.curve.exhausted = True
                 run.state = "done"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from search_space.candidate import Context
 from tuner.events import TaskProgress
-from tuner.measure.base import Baseline, Comparison, Measurer, MeasureResult, Timing
+from tuner.measure.base import Baseline, Measurer, MeasureResult, Timing, Verdict
 from tuner.scheduler import TaskCurve
 from tuner.search.base import Proposal, SearchStrategy
 from tuner.tasks import Task
@@ -20,6 +20,10 @@ FINALISTS = 3
 """Candidates of a task that are run against the incumbent before a run ends."""
 CLEAR_WIN = 0.5
 """Below this part of the untuned program's time a candidate needs no duel with it (it may take seconds)."""
+CENSORED = 6.0
+"""What a candidate that was stopped is taken for, in times of the incumbent: it was given two to four."""
+CHALLENGERS = 3
+"""Candidates of a batch that may challenge the incumbent, while those before them are wrong."""
 FINAL_MARGIN = 1.05
 """Only candidates measured within this factor of the incumbent are finalists."""
 
@@ -113,44 +117,56 @@ class TaskRun:
                 self._timed[str(proposal.key)] = (seconds, result)
             elif result.failure is not None and result.failure.is_censored and self.best_seconds:
                 # Stopped because it is far slower than the incumbent: that much is known of its time.
-                seconds = 10.0 * self.best_seconds
+                seconds = CENSORED * self.best_seconds
             by_sketch.setdefault(proposal.sketch, []).append((proposal.row, seconds))
         for sketch, pairs in by_sketch.items():
             self.strategy.observe(sketch, np.array([row for row, _ in pairs]), [s for _, s in pairs])
 
     def _challenge(self, measurer: Measurer, results: Sequence[MeasureResult], record: Recorder) -> None:
-        timed = [r for r in results if r.seconds is not None]
-        if not timed:
-            return
-        challenger = min(timed, key=lambda r: r.seconds or float("inf"))
-        if challenger.seconds is None or challenger.timing is None:
-            return
-        if self.best_seconds is not None and challenger.seconds >= self.best_seconds:
-            return
-        untuned = self.best_plan is not None and self.best_plan.get("kind") == "default"
-        clearly = self.best_seconds is not None and challenger.timing.median < CLEAR_WIN * self.best_seconds
-        if self.best_plan is None or (untuned and clearly):
-            # What is reported is what was timed; the drift of the machine only ranks candidates.
-            self._crown(challenger, challenger.timing.median)
-            return
-        self._duel(measurer, challenger, record)
+        """Let the fastest of a batch challenge the incumbent; the next one where it turns out to be wrong."""
+        rivals = [r for r in results if r.seconds is not None and not r.is_quick]
+        for challenger in sorted(rivals, key=_seconds)[:CHALLENGERS]:
+            if self.best_seconds is not None and _seconds(challenger) >= self.best_seconds:
+                return
+            if self._duel(measurer, challenger, record):
+                return
 
-    def _duel(self, measurer: Measurer, challenger: MeasureResult, record: Recorder) -> None:
-        """Run incumbent and challenger alternately; the faster keeps or takes the title."""
-        assert self.best_plan is not None
-        outcome: Comparison = measurer.compare(self.task.key, self.best_plan, dict(challenger.plan))
-        if outcome.ratio is None or outcome.first is None or outcome.second is None:
-            return
-        # Both get a confirmation: the incumbent's time is of this moment too, or it would profit from
-        # the quietest moment that it ever had.
-        known = self.best_result or MeasureResult(plan=self.best_plan, timing=outcome.first)
-        incumbent, rival = _confirmed(known, outcome.first), _confirmed(challenger, outcome.second)
+    def _duel(self, measurer: Measurer, challenger: MeasureResult, record: Recorder) -> bool:
+        """Run incumbent and challenger alternately; the faster keeps or takes the title.
+
+        Returns:
+            Whether there is an outcome; not when either of them failed.
+        """
+        plan = dict(challenger.plan)
+        outcome = measurer.compare(self.task.key, self._holder(challenger), plan)
+        if outcome.failure is not None or outcome.second is None:
+            if outcome.failure is not None and outcome.failure.stage == "wrong_result":
+                wrong = replace(challenger, timing=None, failure=outcome.failure, verdict=outcome.verdict)
+                record(self, wrong, "confirmation", 0.0)
+            return False
+        # What is reported is what was timed now: the incumbent would profit from the quietest moment that it
+        # ever had otherwise, and a challenger from the moment that made it one.
+        rival = _confirmed(challenger, outcome.second, outcome.verdict)
         record(self, rival, "confirmation", 0.0)
+        if outcome.first is None:
+            self._crown(rival, outcome.second.median)
+            return True
+        assert self.best_plan is not None
+        known = self.best_result or MeasureResult(plan=self.best_plan, timing=outcome.first)
+        incumbent = _confirmed(known, outcome.first, known.verdict)
         record(self, incumbent, "confirmation", 0.0)
-        if outcome.ratio < 1.0:
+        if outcome.may_win:
             self._crown(rival, outcome.second.median)
         else:
             self._crown(incumbent, outcome.first.median)
+        return True
+
+    def _holder(self, challenger: MeasureResult) -> Plan | None:
+        """Return the plan that a challenger has to beat; ``None`` where no duel is needed."""
+        if self.best_plan is None or self.best_seconds is None:
+            return None
+        is_untuned = self.best_plan.get("kind") == "default"
+        return None if is_untuned and _seconds(challenger) < CLEAR_WIN * self.best_seconds else self.best_plan
 
     def _crown(self, result: MeasureResult, seconds: float) -> None:
         self.best_plan, self.best_seconds, self.best_result = dict(result.plan), seconds, result
@@ -162,19 +178,27 @@ class TaskRun:
         limit = FINAL_MARGIN * self.best_seconds
         best_plan = self.best_plan
         close = sorted(
-            (item for item in self._timed.values() if item[0] <= limit and dict(item[1].plan) != best_plan),
+            (
+                item
+                for item in self._timed.values()
+                if item[0] <= limit and not item[1].is_quick and dict(item[1].plan) != best_plan
+            ),
             key=lambda item: item[0],
         )
         for _, result in close[: FINALISTS - 1]:
             self._duel(measurer, result, record)
 
 
-def _confirmed(result: MeasureResult, timing: Timing) -> MeasureResult:
-    """Return a measurement with the time of a comparison."""
+def _seconds(result: MeasureResult) -> float:
+    return float("inf") if result.seconds is None else result.seconds
+
+
+def _confirmed(result: MeasureResult, timing: Timing, verdict: Verdict | None) -> MeasureResult:
+    """Return a measurement with the time of a comparison and the verdict of the check that goes with it."""
     return MeasureResult(
         plan=result.plan,
         timing=timing,
-        verdict=result.verdict,
+        verdict=verdict or result.verdict,
         trace=result.trace,
         base=result.base,
         cache=result.cache,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,7 +17,10 @@ from search_space.workload import workload_of
 from tuner.errors import JobFailed
 from tuner.measure.base import MeasureTask
 from tuner.measure.buffers import INPUT_SETS
+from tuner.measure.build import Built
+from tuner.measure.kernels import LocalKernel
 from tuner.measure.local import LocalMeasurer
+from tuner.measure.messages import Repeat
 from tuner.measure.options import MeasureOptions
 from tuner.measure.timing import RacePolicy
 
@@ -42,15 +48,64 @@ def test_opening_times_the_untuned_program_and_keeps_references(measurer: LocalM
     assert measurer.open(TASK) is baseline
 
 
-def test_a_new_best_is_checked_on_every_input_set_and_a_loser_on_one(measurer: LocalMeasurer) -> None:
+def test_a_first_best_is_checked_on_every_input_set_a_contender_on_one_a_loser_on_none(
+    measurer: LocalMeasurer,
+) -> None:
     best = measurer.measure(TASK.key, [GOOD])[0]
     assert best.verdict is not None and best.verdict.ok
     assert best.verdict.checks == (*INPUT_SETS, "inputs", "guards")
     assert 0 <= best.verdict.max_rel_error <= best.verdict.tolerance
+    contender = measurer.measure(TASK.key, [GOOD], incumbent_seconds=10.0)[0]
+    assert not contender.is_quick
+    assert contender.verdict is not None and contender.verdict.ok
+    assert contender.verdict.checks == ("random", "inputs", "guards")
     loser = measurer.measure(TASK.key, [GOOD], incumbent_seconds=1e-9)[0]
     assert loser.is_quick
-    assert loser.verdict is not None and loser.verdict.ok
-    assert loser.verdict.checks == ("random", "inputs", "guards")
+    assert loser.verdict is None
+
+
+def test_a_title_is_only_given_after_every_check(measurer: LocalMeasurer) -> None:
+    alone = measurer.compare(TASK.key, None, GOOD)
+    assert alone.first is None and alone.second is not None and alone.ratio is None and alone.may_win
+    assert alone.verdict is not None and alone.verdict.ok
+    assert alone.verdict.checks == (*INPUT_SETS, "inputs", "guards")
+    won = measurer.compare(TASK.key, SLOW, {"kind": "default"})
+    assert won.may_win
+    assert won.verdict is not None and won.verdict.checks == (*INPUT_SETS, "inputs", "guards")
+    lost = measurer.compare(TASK.key, {"kind": "default"}, SLOW)
+    assert not lost.may_win
+    assert lost.verdict is None
+    wrong = measurer.compare(TASK.key, SLOW, {"kind": "wrong"})
+    assert wrong.failure is not None and wrong.failure.stage == "wrong_result"
+    assert wrong.verdict is not None and not wrong.verdict.ok
+    assert not wrong.may_win and wrong.ratio is None
+
+
+def test_a_duel_runs_what_the_trials_have_built() -> None:
+    with LocalMeasurer(OPTIONS) as measurer:
+        measurer.open(TASK)
+        measurer.measure(TASK.key, [GOOD, SLOW])
+        submitted: list[object] = []
+        submit = measurer._builder.submit
+        measurer._builder.submit = lambda key, plan: submitted.append(plan) or submit(key, plan)  # type: ignore[method-assign,func-returns-value]
+        assert measurer.compare(TASK.key, None, GOOD).failure is None
+        assert submitted == []
+        holder = measurer._kept._builds["holder"]
+        # The checks have put other inputs in; later runs must be timed with the random ones all the same.
+        measurer.supervisor.stop(holder.handle, False)
+        assert measurer._runner._check(holder.handle, ["random"]).ok
+        assert measurer.compare(TASK.key, GOOD, {"kind": "default"}).failure is None
+        assert submitted == [{"kind": "default"}]
+        os.kill(measurer._kept._builds["holder"].handle.pid, signal.SIGKILL)
+        time.sleep(0.2)
+        assert measurer.compare(TASK.key, GOOD, SLOW).failure is None
+
+
+def test_repeats_are_calls_as_a_program_makes_them() -> None:
+    calls: list[tuple[object, ...]] = []
+    kernel = LocalKernel(Built(None, lambda *tensors: calls.append(tensors), {}), ["a", "b"])
+    assert len(kernel.repeat(Repeat(number=5, repeats=3))) == 3
+    assert calls == [("a", "b")] * 15
 
 
 def test_a_result_says_where_its_time_went(measurer: LocalMeasurer) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner.measure.timing import Block, Race, RacePolicy, summarise
+from tuner.measure.timing import NO_RACE, Block, Race, RacePolicy, comparison_of, summarise
 
 pytestmark = pytest.mark.pure
 
@@ -50,6 +50,47 @@ def test_a_long_first_run_is_judged_like_a_warm_one() -> None:
     assert race.is_quick
     contender = Race(POLICY, 0.300)
     assert 1 <= run(contender, 0.310, 0.305) <= 3
+
+
+def test_long_kernels_get_one_run_or_two() -> None:
+    slower = Race(POLICY, 0.060)
+    assert run(slower, 0.075, 0.075) == 0
+    assert slower.is_quick
+    close = Race(POLICY, 0.060)
+    assert run(close, 0.064, 0.0625) == 1
+    assert close.is_quick
+    contender = Race(POLICY, 0.060)
+    assert run(contender, 0.064, 0.0601) == 1
+    assert not contender.is_quick
+
+
+def test_who_is_clearly_slower_by_its_interval_is_no_contender() -> None:
+    race = Race(POLICY, 0.0010)
+    assert run(race, 0.0013, 0.0013, spread=0.01) == POLICY.least_repeats
+    assert race.is_quick
+    close = Race(POLICY, 0.0010)
+    assert run(close, 0.00105, 0.00105, spread=0.01) >= POLICY.least_repeats
+    assert not close.is_quick
+
+
+@pytest.mark.parametrize("seconds", [1e-5, 1e-3, 0.1])
+def test_without_a_race_nobody_stops_early(seconds: float) -> None:
+    race = Race(NO_RACE, seconds / 20)
+    assert run(race, seconds, seconds) >= 1
+    assert not race.is_quick
+
+
+def test_a_duel_is_described_by_the_ratio_of_neighbours() -> None:
+    alone = comparison_of([[1.0, 1.1, 1.2]])
+    assert alone.first is None and alone.second is not None and alone.second.median == 1.1
+    assert alone.is_decided(0.01) and alone.may_win
+    # Both drift alike: the ratio does not.
+    duel = comparison_of([[1.0, 2.0, 3.0, 1.0, 2.0, 3.0], [0.9, 1.8, 2.7, 0.9, 1.8, 2.7]])
+    assert duel.ratio == pytest.approx(0.9)
+    assert duel.is_decided(0.01) and duel.may_win
+    equal = comparison_of([[1.0] * 6, [0.999, 1.001] * 3])
+    assert not equal.is_separated
+    assert equal.is_decided(0.01) and not equal.is_decided(0.001)
 
 
 def test_a_contender_runs_until_its_interval_separates() -> None:

@@ -59,7 +59,10 @@ class FakeMeasurer:
         return 1e-3 * (1 + sum(plan["row"]))
 
     def compare(self, key: str, first: Any, second: Any) -> Comparison:
-        one, two = self.seconds(first), self.seconds(second)
+        two = self.seconds(second)
+        if first is None:
+            return Comparison(None, summarise([two] * 3), None, None, None)
+        one = self.seconds(first)
         return Comparison(summarise([one] * 3), summarise([two] * 3), two / one, two / one, two / one)
 
     def close(self) -> None: ...

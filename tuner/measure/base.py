@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
 from tuner.measure.account import TimeAccount
@@ -143,7 +143,8 @@ class MeasureResult:
         drift: How much slower the canary kernel ran than at its best in this session (1.0: as fast).
         is_suspect: Whether the canary was more than a tenth slower around this trial.
         cache: ``warm`` or ``flushed``: the state of the caches before each repeat.
-        is_quick: Whether racing stopped it early because it is clearly slower than the incumbent.
+        is_quick: Whether the race found it clearly slower than the incumbent; then its outputs were not
+            compared.
         facts: What the compiler reported of a GPU kernel: ``registers``, ``spill_bytes`` and the like.
     """
 
@@ -175,15 +176,17 @@ class MeasureResult:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two plans of one task, run alternately in one session.
+    """Two plans of one task, run alternately in one session, or one plan alone.
 
     Attributes:
-        first: Timing of the first plan, or ``None`` if it failed.
+        first: Timing of the first plan, or ``None`` if it failed or there was none.
         second: Timing of the second plan, or ``None`` if it failed.
-        ratio: Median of second / first over the pairs of neighbouring runs; ``None`` if either failed.
-        low: Lower end of the 95% interval of the ratio; ``None`` if either failed.
-        high: Upper end of the 95% interval of the ratio; ``None`` if either failed.
-        failure: Why there is no ratio.
+        ratio: Median of second / first over the pairs of neighbouring runs; ``None`` without both.
+        low: Lower end of the 95% interval of the ratio; ``None`` without both.
+        high: Upper end of the 95% interval of the ratio; ``None`` without both.
+        failure: Why there is no ratio. A ``wrong_result`` is the second plan's.
+        verdict: What comparing the second plan's outputs on every input set gave; ``None`` where it lost
+            and was not compared.
     """
 
     first: Timing | None
@@ -192,11 +195,35 @@ class Comparison:
     low: float | None
     high: float | None
     failure: Failure | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def may_win(self) -> bool:
+        """Whether the second plan is the faster one, or alone."""
+        return self.failure is None and (self.ratio is None or self.ratio < 1.0)
+
+    def checked(self, verdict: Verdict | Failure) -> Comparison:
+        """Return the comparison with what checking the second plan gave."""
+        if isinstance(verdict, Failure):
+            return Comparison(None, None, None, None, None, verdict)
+        if verdict.ok:
+            return replace(self, verdict=verdict)
+        return Comparison(None, None, None, None, None, Failure("wrong_result", verdict.message), verdict)
 
     @property
     def is_separated(self) -> bool:
         """Whether the interval of the ratio excludes 1."""
         return self.low is not None and self.high is not None and (self.low > 1.0 or self.high < 1.0)
+
+    def is_decided(self, narrow: float) -> bool:
+        """Report whether more runs would tell nothing new.
+
+        Args:
+            narrow: Width of the interval at which two plans are as good as equal.
+        """
+        if self.low is None or self.high is None:
+            return True
+        return self.is_separated or self.high - self.low < narrow
 
     @property
     def is_second_faster(self) -> bool:
@@ -243,8 +270,17 @@ class Measurer(Protocol):
         """
         ...
 
-    def compare(self, key: str, first: Plan, second: Plan) -> Comparison:
-        """Run two candidates of an open task alternately and say which is faster."""
+    def compare(self, key: str, first: Plan | None, second: Plan) -> Comparison:
+        """Run two candidates of an open task alternately, and check the second one if it is faster.
+
+        Args:
+            key: The task.
+            first: The holder of a title; ``None`` to run and check the second one alone.
+            second: Who challenges it.
+
+        Raises:
+            KeyError: If the task is not open.
+        """
         ...
 
     def close(self) -> None:

@@ -16,6 +16,11 @@ _CHECK_SECONDS = 20.0
 _SLACK_SECONDS = 5.0
 """What a repeat may take beyond ten times the first run: that one ended, so this one will."""
 _LONG_ROUNDS = 3
+_DUEL_REPEATS = 3
+"""A repeat of a duel is this many times as long as one of a race: what comes and goes within milliseconds (a
+worker that lost its CPU) is then part of nearly every repeat."""
+_WARM_PART = 0.25
+"""Part of a repeat for which a kernel that was stopped runs before it is timed: its threads wake up."""
 
 
 class Stopped(Exception):
@@ -35,6 +40,9 @@ class ForkRunner:
         options: Limits and the rules of the race.
     """
 
+    _checks_losers = False
+    """Whether a candidate is checked that is clearly slower; nobody but itself sees what its child wrote."""
+
     def __init__(self, supervisor: Supervisor, tasks: TaskTable, options: MeasureOptions) -> None:
         self._supervisor = supervisor
         self._tasks = tasks
@@ -52,13 +60,14 @@ class ForkRunner:
         try:
             self._prepare(build, stages)
             self._race(process, race, incumbent_seconds, opened.bound_seconds, stages)
+            build.run_seconds = race.timing.minimum
             check_began = self._supervisor.time.seconds
-            verdict = self._check(process, ["random"])
-            is_best = incumbent_seconds is None or race.timing.median < incumbent_seconds
-            if verdict.ok and is_best and len(opened.sets) > 1:
+            if self._checks_losers or not race.is_quick:
+                verdict = self._check(process, ["random"])
+            if verdict is not None and verdict.ok and incumbent_seconds is None and len(opened.sets) > 1:
                 verdict = self._check(process, list(opened.sets))
             stages["check"] = self._supervisor.time.seconds - check_began
-            if not verdict.ok:
+            if verdict is not None and not verdict.ok:
                 failure = Failure("wrong_result", verdict.message)
         except Stopped as stop:
             failure = stop.failure
@@ -91,34 +100,54 @@ class ForkRunner:
     def alternate(self, builds: Sequence[Build], rounds: int) -> list[list[float]] | Failure:
         """Run builds alternately; all but the one that runs are paused."""
         processes: list[Process] = [build.handle for build in builds]
-        limit = self._options.run_timeout_seconds
         collected: list[list[float]] = [[] for _ in builds]
         try:
-            blocks: list[Block] = []
-            for process in processes:
-                race = Race(self._options.race, None)
-                seconds = self._time(process, m.First(), limit)[0]
-                block = race.first(seconds)
-                if self._options.race.is_long(seconds):
-                    blocks.append(Block(1, 1))
-                    rounds = min(rounds, _LONG_ROUNDS)
-                else:
-                    if block is not None:
-                        block = race.add(self._block(process, block)) or block
-                    # The first repeat wakes the threads and fills the caches again; it does not count.
-                    blocks.append(Block(1 if block is None else block.number, 2))
-                self._supervisor.stop(process, True)
+            for build in builds:
+                self._supervisor.stop(build.handle, False)
+                if build.run_seconds is None:
+                    build.run_seconds = self._warm_seconds(build.handle)
+                self._supervisor.stop(build.handle, True)
+            if any(self._options.race.is_long(build.run_seconds or 0.0) for build in builds):
+                rounds = min(rounds, _LONG_ROUNDS)
             for _ in range(rounds):
-                for index, (process, block) in enumerate(zip(processes, blocks, strict=True)):
-                    self._supervisor.stop(process, False)
-                    collected[index] += self._block(process, block)[block.repeats - 1 :]
-                    self._supervisor.stop(process, True)
+                for found, build in zip(collected, builds, strict=True):
+                    self._supervisor.stop(build.handle, False)
+                    found += self._turn(build.handle, build.run_seconds or 0.0)
+                    self._supervisor.stop(build.handle, True)
         except Stopped as stop:
             return stop.failure
         finally:
             for process in processes:
                 self._supervisor.stop(process, False)
         return collected
+
+    def check(self, build: Build) -> Verdict | Failure:
+        """Compare the outputs of a build with the untuned program's on every input set."""
+        try:
+            return self._check(build.handle, list(self._tasks[build.key].sets))
+        except Stopped as stop:
+            return stop.failure
+
+    def _warm_seconds(self, process: Process) -> float:
+        """Call a kernel that was never run until it is warm and return about how long a call takes."""
+        race = Race(self._options.race, None)
+        seconds = self._time(process, m.First(), self._options.run_timeout_seconds)[0]
+        if self._options.race.is_long(seconds):
+            return seconds
+        block = race.first(seconds)
+        if block is not None:
+            race.add(self._block(process, block))
+        return race.timing.minimum
+
+    def _turn(self, process: Process, typical_seconds: float) -> list[float]:
+        """Time one repeat of a duel."""
+        policy = self._options.race
+        if policy.cache == "flushed" or policy.is_long(typical_seconds):
+            return self._block(process, Block(1, 1), typical_seconds)
+        number = max(1, round(_DUEL_REPEATS * policy.repeat_seconds / max(typical_seconds, 1e-7)))
+        warm = max(1, round(_WARM_PART * number))
+        self._block(process, Block(warm, 1), warm * typical_seconds)
+        return self._block(process, Block(number, 1), number * typical_seconds)
 
     def _prepare(self, build: Build, stages: dict[str, float]) -> None:
         """Do what a build still needs before its first run; nothing on this machine's CPU."""
@@ -157,11 +186,14 @@ class ForkRunner:
         known = incumbent_seconds if incumbent_seconds is not None else bound_seconds
         if known is None:
             return options.run_timeout_seconds, ""
-        limit = max(options.least_timeout_seconds, options.incumbent_timeouts * known)
+        if incumbent_seconds is not None and options.race.is_long(incumbent_seconds):
+            limit = options.long_timeouts * incumbent_seconds
+        else:
+            limit = max(options.least_timeout_seconds, options.incumbent_timeouts * known)
         if limit >= options.run_timeout_seconds:
             return options.run_timeout_seconds, ""
         name = "the incumbent" if incumbent_seconds is not None else "the plainly reordered program"
-        return limit, f", slower than {limit / known:.0f} times {name}"
+        return limit, f", slower than {limit / known:.2g} times {name}"
 
     def _block(self, process: Process, block: Block, expected_seconds: float = 1.0) -> list[float]:
         is_flushed = self._options.race.cache == "flushed"

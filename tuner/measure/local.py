@@ -19,15 +19,20 @@ from tuner.measure.check import LONG_SUM
 from tuner.measure.clock import Clock
 from tuner.measure.fork_builder import ForkBuilder
 from tuner.measure.fork_runner import ForkRunner
+from tuner.measure.kept import CHALLENGER, HOLDER, KeptBuilds
 from tuner.measure.options import MeasureOptions
 from tuner.measure.protocols import Build, Run
 from tuner.measure.supervisor import Supervisor
 from tuner.measure.tasks import OpenedTask, TaskTable
-from tuner.measure.timing import summarise
+from tuner.measure.timing import comparison_of
 
 _DEFAULT: Plan = {"kind": "default"}
 _COMPARE_ROUNDS = 7
-_COMPARE_LOOKS = 4
+_COMPARE_LOOKS = 3
+_COMPARE_BUDGETS = 4
+"""A duel ends after this many times the budget of a race, decided or not."""
+_EQUAL = 0.01
+"""A duel ends when the interval of the ratio is as narrow as this: more runs decide nothing."""
 
 
 class LocalMeasurer(Closing):
@@ -46,6 +51,7 @@ class LocalMeasurer(Closing):
         self._tasks = TaskTable(self.supervisor, self.options)
         self._builder = ForkBuilder(self.supervisor, self._tasks, self.options)
         self._runner = self._make_runner()
+        self._kept = KeptBuilds(self._builder)
         self._baselines: dict[str, Baseline] = {}
         self._canary = CanaryProcess(self.supervisor, self.options.prepare_timeout_seconds)
         self._canary_task: MeasureTask | None = None
@@ -99,6 +105,7 @@ class LocalMeasurer(Closing):
     def _measure(
         self, key: str, plans: Sequence[Plan], incumbent_seconds: float | None
     ) -> list[MeasureResult]:
+        self._kept.clear(but=key)
         results: dict[int, MeasureResult] = {}
         pending = deque(enumerate(plans))
         building: dict[Build, int] = {}
@@ -131,26 +138,40 @@ class LocalMeasurer(Closing):
                 self._builder.discard(build)
         return [results[place] for place in range(len(plans))]
 
-    def compare(self, key: str, first: Plan, second: Plan) -> Comparison:
-        """Run two candidates alternately until the interval of their ratio excludes 1 or time is up."""
+    def compare(self, key: str, first: Plan | None, second: Plan) -> Comparison:
+        """Run two candidates alternately until the interval of their ratio excludes 1 or time is up.
+
+        The second one is checked on every input set if it is faster, or alone.
+        """
         self._tasks[key]
-        builds = [self._builder.submit(key, plan) for plan in (first, second)]
+        builds = [
+            self._kept.take(key, plan) or self._builder.submit(key, plan)
+            for plan in (first, second)
+            if plan is not None
+        ]
         try:
             with self.account.part("build"):
-                left = set(builds)
+                left = {build for build in builds if build.run_seconds is None}
                 while left:
                     left -= set(self._builder.finished(self.options.build_timeout_seconds))
             for build in builds:
                 if build.failure is not None:
                     return Comparison(None, None, None, None, None, build.failure)
             with self.account.part("run"), self._while_running(key):
-                return self._alternate(builds)
+                outcome = self._alternate(builds)
+                if outcome.may_win:
+                    outcome = outcome.checked(self._runner.check(builds[-1]))
+            if outcome.failure is None:
+                self._keep(HOLDER, builds[-1] if outcome.may_win else builds[0])
+            return outcome
         finally:
             for build in builds:
-                self._builder.discard(build)
+                if build not in self._kept:
+                    self._builder.discard(build)
 
     def close(self) -> None:
         """End every process that the measurer started."""
+        self._kept.clear()
         self._tasks.close()
         self._baselines.clear()
         self._canary.forget()
@@ -177,11 +198,20 @@ class LocalMeasurer(Closing):
                 # Tearing a process down takes milliseconds of a core: not while the next one is timed.
                 self.supervisor.stop(build.handle, True)
                 result = results[place] = self._result(build, run)
-                if result.seconds is not None and not result.is_quick:
-                    incumbent_seconds = min(result.seconds, incumbent_seconds or result.seconds)
+                if result.seconds is None or result.is_quick:
+                    continue
+                if incumbent_seconds is None or result.seconds < incumbent_seconds:
+                    incumbent_seconds = result.seconds
+                    self._keep(CHALLENGER, build)
         for build in ready:
-            self._builder.discard(build)
+            if build not in self._kept:
+                self._builder.discard(build)
         return incumbent_seconds
+
+    def _keep(self, role: str, build: Build) -> None:
+        """Keep a build for the next duel; it is paused until then."""
+        self.supervisor.stop(build.handle, True)
+        self._kept.keep(role, build)
 
     def _result(self, build: Build, run: Run | None) -> MeasureResult:
         stages = dict(build.stages)
@@ -252,7 +282,7 @@ class LocalMeasurer(Closing):
         )
 
     def _alternate(self, builds: list[Build]) -> Comparison:
-        collected: list[list[float]] = [[], []]
+        collected: list[list[float]] = [[] for _ in builds]
         began = self.supervisor.time.seconds
         for _ in range(_COMPARE_LOOKS):
             self._look_at_canary()
@@ -261,12 +291,11 @@ class LocalMeasurer(Closing):
                 return Comparison(None, None, None, None, None, found)
             for whole, part in zip(collected, found, strict=True):
                 whole += part
-            ratio = summarise([b / a for a, b in zip(*collected, strict=True)])
+            outcome = comparison_of(collected)
             spent = self.supervisor.time.seconds - began
-            if ratio.low > 1.0 or ratio.high < 1.0 or spent > 8 * self.options.race.budget_seconds:
+            if outcome.is_decided(_EQUAL) or spent > _COMPARE_BUDGETS * self.options.race.budget_seconds:
                 break
-        first, second = (summarise(part) for part in collected)
-        return Comparison(first, second, ratio.median, ratio.low, ratio.high)
+        return outcome
 
     def _look_at_canary(self) -> None:
         now = self.supervisor.time.seconds

@@ -215,7 +215,7 @@ class Ran(msgspec.Struct, tag=True, frozen=True):
 
 
 class Check(msgspec.Struct, tag=True, frozen=True):
-    """Tuner to child: compare outputs on these input sets; with ``random`` the present outputs are used."""
+    """Tuner to child: compare outputs on these input sets; for ``random`` alone the present outputs."""
 
     sets: list[str]
 

@@ -18,13 +18,14 @@ class MeasureOptions:
     Attributes:
         entry: ``module:function`` that prepares a task; the module also has ``materialize``.
         rules: ``file.py:NAME`` of a user's own sketch rules, handed to ``entry`` if not empty.
-        workers: Builds at once.
+        workers: Builds at once: one more than there are cores, which then never wait for a fork.
         window: Candidates that are built before the machine goes quiet to run them.
         memory_bytes: What one child may allocate.
         build_timeout_seconds: Longest generation and compilation of one candidate.
         run_timeout_seconds: Longest single run when nothing is known of the kernel's speed.
         least_timeout_seconds: A first run is always given this long.
         incumbent_timeouts: Otherwise a first run is given this many times the incumbent.
+        long_timeouts: The same where the incumbent takes so long that what is cold hardly shows.
         baseline_seconds: The untuned program is stopped after this long; its time is then a lower bound.
         prepare_timeout_seconds: Longest preparation of a task, and longest start of the server.
         reference_timeout_seconds: Longest computation of the reference outputs of a task.
@@ -42,14 +43,15 @@ class MeasureOptions:
 
     entry: str = "search_space.candidate:prepare"
     rules: str = ""
-    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
-    window: int = 6
+    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) + 1)
+    window: int = 7
     memory_bytes: int = 4 << 30
     build_timeout_seconds: float = 15.0
     run_timeout_seconds: float = 10.0
     least_timeout_seconds: float = 0.25
     incumbent_timeouts: float = 4.0
-    baseline_seconds: float = 1.0
+    long_timeouts: float = 2.0
+    baseline_seconds: float = 0.5
     prepare_timeout_seconds: float = 120.0
     reference_timeout_seconds: float = 120.0
     reference_budget_seconds: float = 1.5

@@ -25,6 +25,7 @@ class Build:
         stages: Seconds by stage.
         code: What a device runs; empty on a CPU, where the child holds the kernel.
         facts: What the compiler reported, by name.
+        run_seconds: About how long one warm call takes, once it ran.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Build:
     stages: dict[str, float] = field(default_factory=dict)
     code: bytes = b""
     facts: dict[str, float] = field(default_factory=dict)
+    run_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +97,24 @@ class Runner(Protocol):
 
         Args:
             build: A build without failure, fresh from the builder.
-            incumbent_seconds: The best time so far, or ``None``. A candidate that beats it is checked on
-                every input set, any other one on the outputs that it has written anyway.
+            incumbent_seconds: The best time so far, or ``None``. Without one a candidate is checked on every
+                input set; with one on the outputs that it has written anyway, and not at all where it is
+                clearly slower, because it cannot become the next one.
         """
         ...
 
     def alternate(self, builds: Sequence[Build], rounds: int) -> list[list[float]] | Failure:
-        """Run builds alternately: one repeat of each per round.
+        """Run builds alternately: one repeat of each per round; one build alone is just run.
 
         Returns:
             Seconds per call, one list per build, all equally long; or why there are none.
+        """
+        ...
+
+    def check(self, build: Build) -> Verdict | Failure:
+        """Compare the outputs of a build with the untuned program's on every input set.
+
+        Returns:
+            The verdict, or why there is none.
         """
         ...

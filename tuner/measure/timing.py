@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil, comb, inf
 from statistics import median
 
-from tuner.measure.base import Timing
+from tuner.measure.base import Comparison, Timing
 
 _SINGLE_RUN_SPREAD = 0.25
 """Half-width of the interval, relative, that a single run is given: it ran with cold caches."""
@@ -24,17 +24,17 @@ _NARROW_BESIDE = 0.01
 _LONG_WARM_UPS = 5
 """A first run this many times longer than the warm-up is judged like a warm one."""
 
-_LONG_SLOW_RATIO = 1.2
-"""A long first run slower than this times the incumbent ends the trial: little disturbs so long a run."""
-
 
 @dataclass(frozen=True, slots=True)
 class RacePolicy:
     """When a candidate stops running.
 
     Attributes:
-        hopeless_ratio: A first run slower than this times the incumbent ends the trial.
         slow_ratio: A quick look slower than this times the incumbent ends the trial.
+        long_first_ratio: A first run that is long and slower than this times the incumbent ends it at once:
+            what is cold about it hardly shows.
+        long_ratio: The same for the best of two or more long runs, which little disturbs.
+        contender_ratio: A candidate whose interval begins above this times the incumbent is clearly slower.
         warm_up_seconds: What a first run may take longer than later ones (threads start, caches fill).
         repeat_seconds: Shortest repeat: small kernels are called several times in a repeat.
         quick_repeats: Repeats of the quick look.
@@ -45,8 +45,10 @@ class RacePolicy:
         cache: ``warm``, or ``flushed`` to empty the caches before every call.
     """
 
-    hopeless_ratio: float = 3.0
     slow_ratio: float = 1.5
+    long_first_ratio: float = 1.15
+    long_ratio: float = 1.03
+    contender_ratio: float = 1.1
     warm_up_seconds: float = 0.008
     repeat_seconds: float = 0.001
     quick_repeats: int = 2
@@ -60,11 +62,9 @@ class RacePolicy:
         """Refuse policies that cannot end or cannot start."""
         if self.cache not in ("warm", "flushed"):
             raise ValueError(f"cache policy {self.cache!r}: use warm or flushed")
-        if not 1 < self.slow_ratio <= self.hopeless_ratio:
-            raise ValueError(
-                "race policy: need 1 < slow_ratio <= hopeless_ratio, "
-                f"got {self.slow_ratio}, {self.hopeless_ratio}"
-            )
+        for name in ("slow_ratio", "long_first_ratio", "long_ratio", "contender_ratio"):
+            if not getattr(self, name) > 1:
+                raise ValueError(f"race policy: {name} must be above 1, got {getattr(self, name)}")
         if min(self.quick_repeats, self.block_repeats, self.least_repeats, self.most_repeats) < 1:
             raise ValueError("race policy: every count of repeats must be at least 1")
 
@@ -73,7 +73,14 @@ class RacePolicy:
         return seconds > _LONG_WARM_UPS * self.warm_up_seconds
 
 
-NO_RACE = RacePolicy(hopeless_ratio=inf, slow_ratio=inf, least_repeats=11, most_repeats=11)
+NO_RACE = RacePolicy(
+    slow_ratio=inf,
+    long_first_ratio=inf,
+    long_ratio=inf,
+    contender_ratio=inf,
+    least_repeats=11,
+    most_repeats=11,
+)
 """No candidate stops early because it is slow: each gets 11 repeats (fewer only where they take long)."""
 
 
@@ -112,24 +119,23 @@ class Race:
         """Note the first run and return what to run next, ``None`` to stop."""
         self._first_seconds = seconds
         policy, incumbent = self.policy, self.incumbent_seconds
-        # What is cold about a first run hardly shows in a long one: then a stricter ratio decides.
         is_long = policy.is_long(seconds)
-        ratio = _LONG_SLOW_RATIO if is_long else policy.hopeless_ratio
-        if incumbent is not None and seconds - policy.warm_up_seconds > ratio * incumbent:
+        if is_long and incumbent is not None and seconds > policy.long_first_ratio * incumbent:
             self.is_quick = True
             return None
         if seconds > 8 * policy.budget_seconds and incumbent is None:
             return None
         if is_long:
             self._runs.append(seconds)
+            self._spent_seconds += seconds
             self._is_calibrated = True
             return Block(1, 1)
         self._number = (
             1 if policy.cache == "flushed" else max(1, ceil(policy.repeat_seconds / max(seconds, 1e-7)))
         )
-        self._is_calibrated = policy.cache == "flushed" or self._number == 1
-        is_short = seconds <= policy.budget_seconds
-        return Block(self._number, policy.quick_repeats if self._is_calibrated and is_short else 1)
+        # However slow it was: the threads of a short kernel may have waited for a CPU.
+        self._is_calibrated = policy.cache == "flushed"
+        return Block(self._number, policy.quick_repeats if self._is_calibrated else 1)
 
     def add(self, seconds: Sequence[float]) -> Block | None:
         """Note a block of repeats and return what to run next, ``None`` to stop.
@@ -150,6 +156,13 @@ class Race:
         if self._is_clearly_slow():
             self.is_quick = True
             return None
+        block = self._next()
+        if block is None and self.incumbent_seconds is not None:
+            self.is_quick = self.timing.low > policy.contender_ratio * self.incumbent_seconds
+        return block
+
+    def _next(self) -> Block | None:
+        policy = self.policy
         count = len(self._runs)
         if count >= policy.most_repeats or (
             self._spent_seconds >= policy.budget_seconds and count >= self._least_repeats()
@@ -164,12 +177,13 @@ class Race:
     def _least_repeats(self) -> int:
         # A kernel of a tenth of a second is not run five times: what disturbs a run is short beside it.
         typical = min(self._runs)
-        affordable = int(2 * self.policy.budget_seconds / max(typical, 1e-9))
+        affordable = int(self.policy.budget_seconds / max(typical, 1e-9))
         return max(2, min(self.policy.least_repeats, affordable))
 
     def _is_clearly_slow(self) -> bool:
-        incumbent = self.incumbent_seconds
-        return incumbent is not None and min(self._runs) > self.policy.slow_ratio * incumbent
+        policy, incumbent, best = self.policy, self.incumbent_seconds, min(self._runs)
+        ratio = policy.long_ratio if policy.is_long(best) else policy.slow_ratio
+        return incumbent is not None and best > ratio * incumbent
 
     def _is_separated(self) -> bool:
         timing, incumbent = self.timing, self.incumbent_seconds
@@ -213,3 +227,17 @@ def _interval_rank(count: int) -> int:
             break
         rank += 1
     return rank
+
+
+def comparison_of(collected: Sequence[Sequence[float]]) -> Comparison:
+    """Describe a duel, or a run of one plan alone.
+
+    Args:
+        collected: Seconds per call, one list a plan; pairs at the same place ran one after the other.
+    """
+    timings = [summarise(part) for part in collected]
+    if len(timings) == 1:
+        return Comparison(None, timings[0], None, None, None)
+    first, second = timings
+    ratio = summarise([b / a for a, b in zip(*collected, strict=True)])
+    return Comparison(first, second, ratio.median, ratio.low, ratio.high)

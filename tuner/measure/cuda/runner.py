@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from tuner.errors import JobFailed
 from tuner.measure import messages as m
-from tuner.measure.base import Failure
+from tuner.measure.base import Failure, Verdict
 from tuner.measure.cuda.settling import CANARY
 from tuner.measure.fork_runner import ForkRunner, Stopped
 from tuner.measure.options import MeasureOptions
@@ -65,6 +65,25 @@ class DeviceRunner(ForkRunner):
             run = super().time_untuned(build, limit_seconds)
         self._replace_if_broken(build.key, run.failure)
         return run
+
+    _checks_losers = True
+    """Candidates share the memory of one process: what each did to it must be known."""
+
+    def check(self, build: Build) -> Verdict | Failure:
+        """Compare the outputs of a build with the untuned program's on every input set.
+
+        Raises:
+            JobFailed: If the device does not answer any more.
+        """
+        with self._holding(build):
+            try:
+                self._prepare(build, {})
+                found = super().check(build)
+            except Stopped as stop:
+                found = stop.failure
+        if isinstance(found, Failure):
+            self._replace_if_broken(build.key, found)
+        return found
 
     def alternate(self, builds: Sequence[Build], rounds: int) -> list[list[float]] | Failure:
         """Run builds alternately: one repeat of each per round, all in one process.

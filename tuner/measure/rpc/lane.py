@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tuner.measure import messages as m
-from tuner.measure.base import Failure, MeasureTask
+from tuner.measure.base import Failure, MeasureTask, Verdict
 from tuner.measure.fork_builder import ForkBuilder
 from tuner.measure.fork_runner import ForkRunner, Stopped
 from tuner.measure.options import MeasureOptions
@@ -72,6 +72,7 @@ class RpcRunner(ForkRunner):
         super().__init__(supervisor, tasks, options)
         self._builder = builder
         self._device_timeout_seconds = device_timeout_seconds
+        self._attached: Build | None = None
 
     def alternate(self, builds: Sequence[Build], rounds: int) -> list[list[float]] | Failure:
         """Run builds alternately, all on the device that the first one's child takes."""
@@ -81,6 +82,7 @@ class RpcRunner(ForkRunner):
         collected: list[list[float]] = [[] for _ in builds]
         try:
             self._attach(builds[0], others)
+            self._attached = builds[0]
             numbers: list[int] = []
             for which in range(len(builds)):
                 race = Race(self._options.race, None)
@@ -94,6 +96,15 @@ class RpcRunner(ForkRunner):
         except Stopped as stop:
             return stop.failure
         return collected
+
+    def check(self, build: Build) -> Verdict | Failure:
+        """Compare outputs in the build's own child, which takes a device if it has none."""
+        try:
+            if build is not self._attached:
+                self._attach(build, [])
+        except Stopped as stop:
+            return stop.failure
+        return super().check(build)
 
     def _prepare(self, build: Build, stages: dict[str, float]) -> None:
         stages.update(self._attach(build, []))

@@ -17,7 +17,7 @@ from tuner.measure.options import MeasureOptions
 from tuner.measure.protocols import Build, Run
 from tuner.measure.rpc.address import RpcAddress
 from tuner.measure.rpc.lane import Lane
-from tuner.measure.timing import summarise
+from tuner.measure.timing import comparison_of
 
 _COMPARE_ROUNDS = 15
 
@@ -109,20 +109,23 @@ class RpcMeasurer(Closing):
             raise_for_common_cause(results, task.name, self.options.same_cause_limit)
         return results
 
-    def compare(self, key: str, first: Plan, second: Plan) -> Comparison:
-        """Run two candidates alternately on one device."""
+    def compare(self, key: str, first: Plan | None, second: Plan) -> Comparison:
+        """Run two candidates alternately on one device, and check the second one if it is faster."""
         lane = self._started()[0]
         lane.opened(self._task(key))
-        builds = [lane.builder.submit(key, plan) for plan in (first, second)]
+        builds = [lane.builder.submit(key, plan) for plan in (first, second) if plan is not None]
         try:
             lane.finish(builds)
             failure = next((b.failure for b in builds if b.failure is not None), None)
             found = failure or lane.runner.alternate(builds, _COMPARE_ROUNDS)
             if isinstance(found, Failure):
                 return Comparison(None, None, None, None, None, found)
-            ratio = summarise([b / a for a, b in zip(*found, strict=True)])
-            one, two = (summarise(part) for part in found)
-            return Comparison(one, two, ratio.median, ratio.low, ratio.high)
+            outcome = comparison_of(found)
+            if not outcome.may_win:
+                return outcome
+            for build in builds[:-1]:
+                lane.builder.discard(build)  # its device is free for the check now
+            return outcome.checked(lane.runner.check(builds[-1]))
         finally:
             for build in builds:
                 lane.builder.discard(build)
