@@ -1,8 +1,8 @@
 """Does a fresh process measure what ``tune`` reported?
 
 ``python -m scripts.bench.agreement --suite first --trials 64``: tunes, compiles with the log, saves the
-model, and times in a process that has none of the tuner's state: the kernel alone, rebuilt from the log,
-which is what ``tune`` reports, and whole calls of the saved model.
+model, and times in a process that has none of the tuner's state: the kernel alone, rebuilt from the log and
+called from Python, which is what ``tune`` reports, and whole calls of the saved model.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,6 +30,8 @@ from search_space.hardware import available_cores
 from tuner.api import compile
 
 REPEATS = 20
+WARM_SECONDS = 0.01
+TURN_SECONDS = 0.03
 
 
 def fresh_times(problem: Problem, log: str, threads: int) -> dict[str, float]:
@@ -62,23 +65,23 @@ def fresh_times(problem: Problem, log: str, threads: int) -> dict[str, float]:
 
 def measure(text: str, log: str, model: str, threads: int) -> dict[str, float]:
     """Measure in this process; see :func:`fresh_times`."""
-    import numpy as np
-
     from scripts.bench.sides.kernel import tensor_of
     from scripts.bench.sides.tirtune import scheduled
+    from scripts.bench.worker import time_call
     from search_space.tvm_api import IRModule, tvm
     from tuner.compiled_model import load
     from tuner.measure.build import compile_module
+    from tuner.placement import beside_workers
 
     problem = problem_of(text)
     function, target, _ = scheduled(text, log, threads)
     arrays = problem.arrays()
     tensors = [tensor_of(arrays[spec.name], spec.dtype) for spec in problem.inputs]
     tensors.append(tvm.runtime.empty(problem.output.shape, problem.output.dtype))
-    main = compile_module(IRModule({"main": function}), target).jit()
-    timer = main.time_evaluator("main", tvm.cpu(), number=1, repeat=REPEATS, min_repeat_ms=20)
-    timer(*tensors)
-    kernel = float(np.median([float(s) for s in timer(*tensors).results]))
+    call = partial(compile_module(IRModule({"main": function}), target).jit()["main"], *tensors)
+    call()
+    with beside_workers():
+        kernel = median(time_call(call, WARM_SECONDS, TURN_SECONDS) for _ in range(REPEATS))
     return {"kernel": kernel, "model": load(model).benchmark(repeats=200, warmup=50).median}
 
 
