@@ -194,7 +194,8 @@ class TuningRecord(msgspec.Struct, tag="record", frozen=True, kw_only=True):
         search_seconds: Search time spent on this candidate.
         build_seconds: Time to build it.
         run_seconds: Time to run and check it.
-        facts: What the compiler reported of a GPU kernel, by name, such as ``registers``; empty on CPUs.
+        facts: What the compiler reported of a GPU kernel, by name, such as ``registers``; ``drift`` where the
+            machine was more than a tenth slower than at its best in the session.
     """
 
     schema: Count = SCHEMA_VERSION

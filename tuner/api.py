@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -72,7 +73,8 @@ def tune(
     is_here = options.measure == "local" and kind == "llvm"
     if options.accept and models and options.log is not None and is_here:
         acceptance = AfterRun(models, resolved, str(options.log), options.seconds)
-    with measurer_of(options.measure, options.rules, "racing" not in options.disable, kind) as measurer:
+    racing = "racing" not in options.disable
+    with measurer_of(options.measure, options.rules, racing, kind, options.cache) as measurer:
         reserved = 0.0 if acceptance is None else acceptance.reserved_seconds
         session = Session(
             _tasks(cuts), resolved, options, measurer, listener, chosen, reserved_seconds=reserved
@@ -214,19 +216,23 @@ def build(
     return build_only(tasks_of_all(workloads, options.input_shapes), resolved, options, listener)
 
 
-def measurer_of(where: str, rules: str = "", racing: bool = True, kind: str = "llvm") -> Measurer:
+def measurer_of(
+    where: str, rules: str = "", racing: bool = True, kind: str = "llvm", cache: str = "warm"
+) -> Measurer:
     """Make the measurer that an option names.
 
     Args:
-        where: ``local`` or ``rpc://host:port/key``.
+        where: ``local``, ``rpc://host:port/key``, or ``replay:LOG`` to answer from a log.
         rules: A user's own sketch rules.
         racing: Whether clearly slower candidates stop early; else each gets the same repeats.
         kind: Kind of the target; where candidates run locally, it says on what.
+        cache: State of the caches before each call: ``warm`` or ``flushed``.
 
     Raises:
         JobFailed: If the device of the target is not on this machine.
+        UserError: If there is no such place, or nothing in the log.
     """
-    options = MeasureOptions(rules=rules, race=RacePolicy() if racing else NO_RACE)
+    options = MeasureOptions(rules=rules, race=replace(RacePolicy() if racing else NO_RACE, cache=cache))
     if where == "local" and kind == "cuda":
         from tuner.measure.cuda.measurer import DeviceMeasurer, require_device
 
@@ -238,7 +244,11 @@ def measurer_of(where: str, rules: str = "", racing: bool = True, kind: str = "l
         from tuner.measure.rpc.measurer import RpcMeasurer
 
         return RpcMeasurer(where, options)
-    raise UserError(f"unknown measurer {where!r}: use local or rpc://host:port/key")
+    if where.startswith("replay:"):
+        from tuner.measure.replay_log import replay_of
+
+        return replay_of(where.removeprefix("replay:"))
+    raise UserError(f"unknown measurer {where!r}: use local, rpc://host:port/key or replay:LOG")
 
 
 def _places(records: Any) -> list[str]:

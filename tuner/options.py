@@ -11,6 +11,7 @@ from records.errors import without_password
 from tuner.errors import UserError
 
 STRATEGIES = ("evolution", "random")
+CACHES = ("warm", "flushed")
 ABLATIONS = {
     "draft": "the draft model: candidates are ranked by what was measured only",
     "pretrained": "the pre-trained model",
@@ -53,7 +54,8 @@ class TuneOptions:
         strategy: How candidates are found: ``evolution`` or ``random``.
         resume: Whether measurements that the log already holds count.
         accept: Whether whole models are compared after the run (see ``tuner/acceptance``); needs a log.
-        measure: Where candidates run: ``local`` or ``rpc://host:port/key``.
+        measure: Where candidates run: ``local``, ``rpc://host:port/key``, or ``replay:LOG`` (a log answers).
+        cache: State of the caches before each timed call: ``warm``, or ``flushed``.
         input_shapes: Shapes for the inputs that a model leaves open.
         rules: ``file.py:NAME`` of sketch rules of your own (docs/extending.md); empty for none.
         disable: Parts to go without: names of :data:`ABLATIONS`.
@@ -70,6 +72,7 @@ class TuneOptions:
     resume: bool = True
     accept: bool = True
     measure: str = "local"
+    cache: str = "warm"
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     rules: str = ""
     disable: tuple[str, ...] = ()
@@ -85,6 +88,8 @@ class TuneOptions:
             raise UserError(f"--time must be positive, got {self.seconds}")
         if self.strategy not in STRATEGIES:
             raise UserError(f"unknown strategy {self.strategy!r}: use one of {', '.join(STRATEGIES)}")
+        if self.cache not in CACHES:
+            raise UserError(f"unknown cache policy {self.cache!r}: use one of {', '.join(CACHES)}")
         for name in self.disable:
             if name not in ABLATIONS:
                 raise UserError(f"--disable {name}: unknown; use one of {', '.join(ABLATIONS)}")

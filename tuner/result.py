@@ -27,6 +27,7 @@ class TuneResult:
         measured: Trials that this run measured.
         gain_of_as_many_again: Forecast of the part of the tasks' time that as many trials again would save;
             None where it is unknown.
+        suspects: Those beside which the machine was more than a tenth slower than at its best.
         verdicts: For every model whether it is faster as a whole; empty where that was not asked.
     """
 
@@ -41,4 +42,5 @@ class TuneResult:
     stages: dict[str, float] = field(default_factory=dict)
     measured: int = 0
     gain_of_as_many_again: float | None = None
+    suspects: int = 0
     verdicts: tuple[ModelVerdict, ...] = ()

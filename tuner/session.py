@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -387,11 +388,14 @@ class Session:
             stages=dict(self._measurer.account.stage_seconds),
             measured=self._measurer.account.trials,
             gain_of_as_many_again=gain_of([r.curve for r in self._runs], 2.0),
+            suspects=self._measurer.account.suspects,
         )
 
 
 def _where_it_runs(measure: str, here: Environment) -> Environment:
-    """Return the machine that candidates run on; of a remote device only its key is known."""
+    """Return the machine that candidates run on: of remote devices only the key is known."""
+    if measure.startswith("replay:"):
+        return msgspec.structs.replace(here, cpu=f"replay of {Path(measure).name}"[:200])
     if not measure.startswith("rpc://"):
         return here
     return msgspec.structs.replace(here, cpu=f"remote device {RpcAddress.parse(measure).key}")

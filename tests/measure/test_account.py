@@ -64,4 +64,5 @@ def test_lines_give_shares_and_the_mean_trial() -> None:
 
 def test_a_run_without_trials_has_no_mean_trial() -> None:
     assert len(spending_lines({"total": 1.0}, {}, 0)) == 1
+    assert "beside 3 of 20 trials" in spending_lines({"total": 1.0}, {}, 20, suspects=3)[-1]
     assert spending_lines({}, {}, 0) == []

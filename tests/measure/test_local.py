@@ -183,6 +183,8 @@ def test_drift_of_the_machine_marks_results_and_is_taken_out(measurer: LocalMeas
     assert results[-1].timing is not None and results[-1].seconds is not None
     assert results[-1].seconds == pytest.approx(results[-1].timing.median / results[-1].drift)
     assert results[-1].drift > 1.1
+    assert results[-1].facts["drift"] == results[-1].drift
+    assert measurer.account.suspects >= 1
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,16 @@ _PROCESSOR = {"generate": "schedule", "lower": "lower", "llvm": "optimise", "loa
 _QUIET = {"first_run": "first run", "timing": "timing", "check": "check"}
 
 
-def spending_lines(parts: Mapping[str, float], stages: Mapping[str, float], trials: int) -> list[str]:
+def spending_lines(
+    parts: Mapping[str, float], stages: Mapping[str, float], trials: int, suspects: int = 0
+) -> list[str]:
     """Say where the time of a run and of its mean trial went.
 
     Args:
         parts: Wall time by part: ``total``, ``open``, ``search``, ``build``, ``run``, ``wait``.
         stages: Seconds by stage over all trials.
         trials: Trials that this run measured.
+        suspects: Those beside which the machine was slower than at its best.
     """
     total = parts.get("total", 0.0)
     if total <= 0:
@@ -36,6 +39,11 @@ def spending_lines(parts: Mapping[str, float], stages: Mapping[str, float], tria
         quiet = _phrase(_QUIET, stages, trials)
         lines.append(
             f"A trial: {processor} of a core; {quiet} on quiet cores; {trials / total:.1f} trials a second."
+        )
+    if suspects:
+        lines.append(
+            f"The machine was over a tenth slower than at its best beside {suspects} of {trials} trials: "
+            "their records say how much."
         )
     return lines
 

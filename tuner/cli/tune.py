@@ -66,7 +66,15 @@ if TYPE_CHECKING:
     default="local",
     show_default=True,
     metavar="WHERE",
-    help="Where candidates run: local, or rpc://host:port/key for remote devices.",
+    help="Where candidates run: local, rpc://host:port/key for remote devices, or replay:LOG to search a "
+    "log's run again.",
+)
+@click.option(
+    "--cache",
+    default="warm",
+    show_default=True,
+    metavar="STATE",
+    help="Caches before each timed call: warm, or flushed.",
 )
 @click.option("--rules", default="", metavar="FILE.py:NAME", help="Your own sketch rules, tried before ours.")
 @click.option(
@@ -104,6 +112,7 @@ def tune(
     strategy: str,
     resume: bool,
     measure: str,
+    cache: str,
     rules: str,
     disable: tuple[str, ...],
     accept: bool,
@@ -130,6 +139,7 @@ def tune(
         strategy=strategy,
         resume=resume,
         measure=measure,
+        cache=cache,
         disable=disable,
         accept=accept,
         input_shapes=shapes_of(input_shapes),
@@ -195,7 +205,7 @@ def _show(result: TuneResult, display: ProgressDisplay, as_json: bool) -> None:
 
     out = people(as_json)
     out.print(final_table(result.tasks, display.ledger, result.seconds))
-    for line in spending_lines(result.seconds, result.stages, result.measured):
+    for line in spending_lines(result.seconds, result.stages, result.measured, result.suspects):
         out.print(line, soft_wrap=True)
     words = [f"Stopped: {result.stopped}.", f"Took {seconds(result.seconds['total'])}."]
     if result.gain_of_as_many_again is not None:
@@ -236,6 +246,7 @@ def _values(result: TuneResult, display: ProgressDisplay) -> dict[str, Any]:
         "stages": result.stages,
         "measured": result.measured,
         "gain_of_as_many_again": result.gain_of_as_many_again,
+        "suspects": result.suspects,
         "log": None if result.log is None else without_password(result.log),
         "target": result.target,
         "threads": result.threads,

@@ -26,6 +26,7 @@ class TimeAccount:
         wall_seconds: Wall time by part, see :data:`PARTS`.
         stage_seconds: Sums over all trials by stage, see :data:`STAGES`.
         trials: How many.
+        suspects: Trials beside which the machine was more than a tenth slower than at its best.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,6 +36,7 @@ class TimeAccount:
         self.wall_seconds = dict.fromkeys(PARTS, 0.0)
         self.stage_seconds = dict.fromkeys(STAGES, 0.0)
         self.trials = 0
+        self.suspects = 0
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:

@@ -145,7 +145,8 @@ class MeasureResult:
         cache: ``warm`` or ``flushed``: the state of the caches before each repeat.
         is_quick: Whether the race found it clearly slower than the incumbent; then its outputs were not
             compared.
-        facts: What the compiler reported of a GPU kernel: ``registers``, ``spill_bytes`` and the like.
+        facts: What the compiler reported of a GPU kernel: ``registers``, ``spill_bytes`` and the like;
+            ``drift`` where the trial is suspect, so that records are marked.
     """
 
     plan: Plan

@@ -218,6 +218,10 @@ class LocalMeasurer(Closing):
         if run is not None:
             stages.update(run.stages)
         self.account.add_stages(stages)
+        facts = dict(build.facts)
+        if run is not None and self.drift.is_suspect:
+            self.account.suspects += 1
+            facts["drift"] = self.drift.factor
         return MeasureResult(
             plan=build.plan,
             timing=None if run is None else run.timing,
@@ -232,7 +236,7 @@ class LocalMeasurer(Closing):
             is_suspect=self.drift.is_suspect,
             cache=self.options.race.cache,
             is_quick=run is not None and run.is_quick,
-            facts=build.facts,
+            facts=facts,
         )
 
     def _make_runner(self) -> ForkRunner:
