@@ -65,12 +65,21 @@ def test_long_kernels_get_one_run_or_two() -> None:
 
 
 def test_who_is_clearly_slower_by_its_interval_is_no_contender() -> None:
-    race = Race(POLICY, 0.0010)
-    assert run(race, 0.0013, 0.0013, spread=0.01) == POLICY.least_repeats
+    race = Race(POLICY, 0.010)
+    assert run(race, 0.013, 0.013, spread=0.01) == POLICY.least_repeats
     assert race.is_quick
-    close = Race(POLICY, 0.0010)
-    assert run(close, 0.00105, 0.00105, spread=0.01) >= POLICY.least_repeats
+    close = Race(POLICY, 0.010)
+    assert run(close, 0.0105, 0.0105, spread=0.01) >= POLICY.least_repeats
     assert not close.is_quick
+
+
+def test_a_short_kernel_that_had_to_wait_for_a_cpu_at_first_is_timed_all_the_same() -> None:
+    race = Race(POLICY, 20e-6)
+    assert race.first(0.005) == Block(1, 1)
+    again = race.add([20e-6])
+    assert again == Block(50, POLICY.quick_repeats)
+    assert race.add([20e-6] * 2) is not None
+    assert not race.is_quick
 
 
 @pytest.mark.parametrize("seconds", [1e-5, 1e-3, 0.1])

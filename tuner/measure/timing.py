@@ -133,8 +133,7 @@ class Race:
         self._number = (
             1 if policy.cache == "flushed" else max(1, ceil(policy.repeat_seconds / max(seconds, 1e-7)))
         )
-        # However slow it was: the threads of a short kernel may have waited for a CPU.
-        self._is_calibrated = policy.cache == "flushed"
+        self._is_calibrated = policy.cache == "flushed" or seconds > policy.warm_up_seconds
         return Block(self._number, policy.quick_repeats if self._is_calibrated else 1)
 
     def add(self, seconds: Sequence[float]) -> Block | None:
@@ -149,7 +148,8 @@ class Race:
             # The first run was cold: choose the number of calls again from warm ones, at most twice.
             wanted = max(1, ceil(policy.repeat_seconds / max(min(seconds), 1e-8)))
             self._is_calibrated = True
-            if wanted > 1.5 * self._number:
+            # A first run of milliseconds may be a short kernel whose threads had to wait for a CPU.
+            if wanted > 1.5 * self._number or self._number == 1:
                 self._number = wanted
                 return Block(wanted, policy.quick_repeats)
         self._runs.extend(seconds)
