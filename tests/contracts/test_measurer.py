@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.replay import ReplayMeasurer, plan_key
 from tuner.measure.base import Failure, Measurer, MeasureResult, MeasureTask
+from tuner.measure.replay import ReplayMeasurer, plan_key
 from tuner.measure.timing import summarise
 
 pytestmark = pytest.mark.tvm
@@ -46,7 +46,7 @@ def replayed(task: MeasureTask) -> Measurer:
         plan_key(SLOW): MeasureResult(SLOW, timing=summarise([180.0, 190.0])),
         plan_key(BAD): MeasureResult(BAD, failure=Failure("generate", "cannot be materialised")),
     }
-    return ReplayMeasurer(results)
+    return ReplayMeasurer({task.key: results})
 
 
 MEASURERS: dict[str, Callable[[MeasureTask], Measurer]] = {"local": local, "replay": replayed}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
+from tuner.closing import Closing
 from tuner.errors import JobFailed
 from tuner.measure.account import TimeAccount
 from tuner.measure.base import (
@@ -31,7 +30,7 @@ def plan_key(plan: Plan) -> str:
     return json.dumps(plan, sort_keys=True, separators=(",", ":"))
 
 
-class ReplayMeasurer:
+class ReplayMeasurer(Closing):
     """Answers from recorded results; deterministic, and nothing is built or run.
 
     Args:
@@ -106,19 +105,6 @@ class ReplayMeasurer:
     def close(self) -> None:
         """Forget the open tasks."""
         self._tasks.clear()
-
-    def __enter__(self) -> Self:
-        """Return the measurer."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the measurer."""
-        self.close()
 
     def _require(self, key: str) -> MeasureTask:
         if key not in self._tasks:
