@@ -84,7 +84,7 @@ def test_a_title_is_only_given_after_every_check(measurer: LocalMeasurer) -> Non
 def test_a_duel_runs_what_the_trials_have_built() -> None:
     with LocalMeasurer(OPTIONS) as measurer:
         measurer.open(TASK)
-        measurer.measure(TASK.key, [GOOD, SLOW])
+        measurer.measure(TASK.key, [GOOD])
         submitted: list[object] = []
         submit = measurer._builder.submit
         measurer._builder.submit = lambda key, plan: submitted.append(plan) or submit(key, plan)  # type: ignore[method-assign,func-returns-value]

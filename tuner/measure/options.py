@@ -18,7 +18,7 @@ class MeasureOptions:
     Attributes:
         entry: ``module:function`` that prepares a task; the module also has ``materialize``.
         rules: ``file.py:NAME`` of a user's own sketch rules, handed to ``entry`` if not empty.
-        workers: Builds at once: one more than there are cores, which then never wait for a fork.
+        workers: Builds at once.
         window: Candidates that are built before the machine goes quiet to run them.
         memory_bytes: What one child may allocate.
         build_timeout_seconds: Longest generation and compilation of one candidate.
@@ -43,8 +43,8 @@ class MeasureOptions:
 
     entry: str = "search_space.candidate:prepare"
     rules: str = ""
-    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) + 1)
-    window: int = 7
+    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    window: int = 6
     memory_bytes: int = 4 << 30
     build_timeout_seconds: float = 15.0
     run_timeout_seconds: float = 10.0
