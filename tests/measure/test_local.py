@@ -132,7 +132,7 @@ def test_comparing_finds_the_faster_plan(measurer: LocalMeasurer) -> None:
     comparison = measurer.compare(TASK.key, SLOW, {"kind": "default"})
     assert comparison.first is not None and comparison.second is not None
     assert len(comparison.first.runs_seconds) == len(comparison.second.runs_seconds) >= 7
-    assert comparison.is_second_faster
+    assert comparison.may_win
     assert comparison.ratio is not None and comparison.ratio < 0.9
 
 
