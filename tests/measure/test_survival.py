@@ -129,7 +129,7 @@ def test_a_candidate_far_slower_than_the_incumbent_is_stopped_early(measurer: Lo
     quick = measurer.measure(TASK.key, [{"kind": "slow", "times": 200}], incumbent_seconds=1e-6)[0]
     assert quick.timing is not None
     assert quick.is_quick
-    assert len(quick.timing.runs_seconds) == 1
+    assert len(quick.timing.runs_seconds) <= 2
 
 
 def test_a_batch_that_fails_for_one_cause_ends_the_job_with_it() -> None:
