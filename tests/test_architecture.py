@@ -37,7 +37,7 @@ MAY_IMPORT_TVM = {
     "tuner/graph/",
     "tuner/measure/",
     "tuner/peak.py",
-    "tuner/session.py",
+    "tuner/machine.py",
     "tuner/tensor_place.py",
     "tuner/workloads/",
     "scripts/bench/",
@@ -51,6 +51,7 @@ LAYERS = [
     {"tuner.session", "tuner.choice", "tuner.build_only", "tuner.acceptance.accept"},
     {
         "tuner.task_run",
+        "tuner.machine",
         "tuner.resume",
         "tuner.result",
         "tuner.transfer",

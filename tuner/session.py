@@ -6,29 +6,26 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from records.building import lines_of, program_line, workload_info
-from records.environment import capture_environment, distribution_version, isa_features
+from records.environment import distribution_version, isa_features
 from records.errors import RecordError
 from records.opening import open_store
 from records.plans import plan_key
-from records.schema import Environment, Header
+from records.schema import Header
 from records.store import Query, RecordStore
 from search_space.candidate import context_of
-from search_space.hardware import device_name, hardware_of, target_text
-from search_space.tvm_api import tvm
+from search_space.hardware import hardware_of, target_text
 from search_space.user_rules import RulesRefused, load_rules
 from search_space.workload import Workload
 from tuner.compilation import Choice
 from tuner.errors import JobFailed, UserError
 from tuner.events import Listener, RunProgress, ignore
+from tuner.machine import machine_of
 from tuner.measure.base import Measurer, MeasureResult, MeasureTask, Timing
-from tuner.measure.rpc.address import RpcAddress
 from tuner.models import RunModel
 from tuner.objective import Objective, objective_of
 from tuner.options import TRIALS_PER_TASK, TuneOptions
@@ -92,8 +89,7 @@ class Session:
         if options.trials is None and options.seconds is None:
             self._budget = TRIALS_PER_TASK * len(tasks)
         self._id = uuid.uuid4().hex[:16]
-        here = capture_environment(self._hardware.cores, llvm=_llvm_version(), gpu=device_name(target))
-        self._environment = _where_it_runs(options.measure, here)
+        self._environment = machine_of(options.measure, self._hardware.cores, target)
         self._store = self._open_store()
         self._runs = [self._make_run(i, t) for i, t in enumerate(tasks)]
         self._scheduler.check([r.curve for r in self._runs])
@@ -390,16 +386,3 @@ class Session:
             gain_of_as_many_again=gain_of([r.curve for r in self._runs], 2.0),
             suspects=self._measurer.account.suspects,
         )
-
-
-def _where_it_runs(measure: str, here: Environment) -> Environment:
-    """Return the machine that candidates run on: of remote devices only the key is known."""
-    if measure.startswith("replay:"):
-        return msgspec.structs.replace(here, cpu=f"replay of {Path(measure).name}"[:200])
-    if not measure.startswith("rpc://"):
-        return here
-    return msgspec.structs.replace(here, cpu=f"remote device {RpcAddress.parse(measure).key}")
-
-
-def _llvm_version() -> str:
-    return str(tvm.target.codegen.llvm_version_major())
