@@ -66,15 +66,18 @@ def test_a_batch_survives_the_death_of_a_device(devices: Devices) -> None:
     with RpcMeasurer(devices.address, OPTIONS) as measurer:
         baseline = measurer.open(TASK)
         assert baseline.timing is not None
-        good, bad, slow = measurer.measure(TASK.key, [GOOD, {"kind": "raise"}, {"kind": "wrong"}])
+        good, bad = measurer.measure(TASK.key, [GOOD, {"kind": "raise"}])
         assert good.timing is not None, good.failure
         assert good.verdict is not None and good.verdict.ok
         assert {"llvm", "link", "connect", "upload", "timing"} <= set(good.stages)
         assert bad.failure is not None and bad.failure.stage == "generate"
-        assert slow.failure is not None and slow.failure.stage == "wrong_result"
+        # Alone: beside a faster one it would not be checked.
+        (wrong,) = measurer.measure(TASK.key, [{"kind": "wrong"}])
+        assert wrong.failure is not None and wrong.failure.stage == "wrong_result"
 
         comparison = measurer.compare(TASK.key, {"kind": "slow", "times": 20}, {"kind": "default"})
-        assert comparison.is_second_faster, comparison
+        assert comparison.may_win, comparison
+        assert comparison.verdict is not None and comparison.verdict.ok
 
         assert len(measurer._lanes) == 2
         killed = _kill_when_running(measurer, devices.servers[0])
