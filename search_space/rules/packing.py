@@ -12,6 +12,12 @@ after (n columns of a register tile stand together)::
 The copy runs once before the computation, or per task, or per block of a task: then its part of the
 panels is still in a near cache when it is read. A weight is packed once, when the model is compiled
 (``tuner/graph/prepack.py``), which no call pays for.
+
+Rows a power of two apart displace each other in the first cache level while lanes are gathered from them.
+They are copied side by side first, in whole vectors::
+
+    for jo: { for ji: for k0: vector k1: B.rows[ji, k] = B[jo*n + ji, k]
+              for k: vector ji: B.panel[jo, k, ji] = B.rows[ji, k] }
 """
 
 from __future__ import annotations
@@ -26,6 +32,7 @@ from numpy.typing import NDArray
 from search_space.access import BlockInfo, BufferUse
 from search_space.decisions import Columns
 from search_space.nest import Access, Floats, LoopKind, LoopNest, Table, flags
+from search_space.operands import rows_collide
 from search_space.rules.epilogue import vector_annotate
 from search_space.rules.places import ROOT
 from search_space.steps import Memory, PlainStep
@@ -85,6 +92,9 @@ class PackStep(PlainStep):
         if max(groups) > 1:  # the lanes of an intrinsic lie side by side
             inner.sort(key=lambda d: self.use.single[d] == self.tiling.axes[self.tiling.vector].iterator)
         block = sch.get_sblock(self.tiling.block.name)
+        if self._copies_rows_first():
+            rows = sch.cache_read(block, self.position, "global", consumer_blocks=[block])
+            memory.blocks[f"{self._role}.rows"] = rows
         if self.use is self.operand:
             copy = sch.cache_read(block, self.position, "global", consumer_blocks=[block])
         else:
@@ -115,6 +125,13 @@ class PackStep(PlainStep):
         sch.transform_layout(copy, ("write", 0), index_map, assume_injective_transform=True)
         memory.blocks[self._role] = copy
 
+    def _copies_rows_first(self) -> bool:
+        """Report whether panels are gathered from rows that displace each other."""
+        tiling, operand = self.tiling, self.operand
+        along = tiling.axes[tiling.vector].iterator if tiling.vector >= 0 else -1
+        gathered = along in operand.axes and tiling.group == 1 and self.producer is None
+        return gathered and self.position not in tiling.constants and rows_collide(tiling.block, operand)
+
     @property
     def _role(self) -> str:
         return f"{self.tiling.block.name}.panel.{self.position}"
@@ -140,10 +157,15 @@ class PackStep(PlainStep):
         else:
             levels = memory.loops[self.tiling.block.name]
             sch.compute_at(copy, attach_loop(self.tiling, levels, columns, where), preserve_unit_loops=True)
+        lanes = self.tiling.hardware.lanes(self.use.element_bytes)
+        if self._copies_rows_first():
+            rows = memory.blocks[f"{self._role}.rows"]
+            panel = list(sch.get_loops(copy))[-2 - len(inner)]  # below it: along the rows, across them
+            sch.compute_at(rows, panel, preserve_unit_loops=True)
+            vector_annotate(sch, list(sch.get_loops(rows))[-1:], lanes, unroll=False)
         if grouped:
             self._vectorise_groups(sch, copy)
         elif inner:
-            lanes = self.tiling.hardware.lanes(self.use.element_bytes)
             vector_annotate(sch, list(sch.get_loops(copy))[-1:], lanes, unroll=count > 0)
 
     def _vectorise_groups(self, sch: Schedule, copy: Any) -> None:

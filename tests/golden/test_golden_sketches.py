@@ -29,6 +29,7 @@ CASES = (
     ("t2d:1,4,4,16,16,4,2,1", "tiled"),
     ("gmm:1,127,100,29", "overlap-i.2x64-j.7x16-fused"),
     ("t2d:1,4,16,6,3,4,2,1", "tiled.rows"),
+    ("tbg:1,32,16,32", "tiled"),
     ("sfm:32,64", "rows"),
     ("sfm:32,64", "scaled-rows"),
     ("sfm:12,49", "scaled16-rows"),

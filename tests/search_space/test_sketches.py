@@ -139,6 +139,31 @@ def test_what_vectors_run_across_is_not_computed_on_the_fly() -> None:
     assert not any("inline.weight_pad" in name for name in names)
 
 
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("tbg:2,16,16,64", True),  # rows 4096 bytes apart
+        ("tbg:1,16,12,128", True),  # 6144: every other row
+        ("tbg:1,16,12,64", False),  # 3072: every fourth
+        ("tbg:1,16,1,1024", False),  # side by side they are as far apart
+        ("gmm:1,16,32,1024", False),  # lanes are neighbours, nothing is gathered
+    ],
+)
+def test_lanes_are_gathered_from_rows_that_do_not_displace_each_other(spec: str, expected: bool) -> None:
+    ctx = context(spec)
+    sketch = ctx.sketches["tiled"]
+    operand = next(s.name for s in sketch.space.slots if s.name.endswith((".pack.value", ".pack.right")))
+    rows = sketch.sample(np.random.default_rng(0), 300)
+    where = sketch.space.columns(rows).choice(operand)
+    wanted = run(ctx, materialize(ctx, DEFAULT_PLAN).module)
+    for place in (1, 2, 3):
+        row = rows[where == place][0]
+        text = materialize(ctx, sketch_plan(sketch, row)).module.script()
+        assert ("_global_global" in text) == expected
+        for got, right in zip(outputs_of(ctx, "tiled", row), wanted, strict=True):
+            np.testing.assert_allclose(got, right, rtol=1e-4, atol=1e-5)
+
+
 def test_windows_are_not_packed_where_that_would_repeat_them() -> None:
     sketch = context("c2d:1,14,14,16,32,3,1,1").sketches["tiled"]
     assert [s.name for s in sketch.space.slots if ".pack." in s.name] == ["conv2d.pack.weight"]
