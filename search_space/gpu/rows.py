@@ -31,7 +31,8 @@ from search_space.gpu.reduction_nest import shared_row_nest
 from search_space.hardware_gpu import GpuHardware
 from search_space.nest import Bools, Floats, Launch, LoopNest
 from search_space.rules.rfactor import loop_roles
-from search_space.steps import Memory, PlainStep
+from search_space.rules.row_chain import RowChainStep
+from search_space.steps import Memory
 from search_space.tvm_api import Schedule
 
 ROW_THREADS = (32, 64, 128, 256, 512, 1024)
@@ -39,48 +40,31 @@ ROWS = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GpuRowsStep(PlainStep):
+class GpuRowsStep(RowChainStep):
     """Compute a chain of blocks row by row.
 
     Attributes:
-        chain: Blocks in program order; the last one is the output of the chain.
-        rows: How many leading axes of every block are row axes.
         hardware: Limits.
     """
 
-    chain: tuple[BlockInfo, ...]
-    rows: int
     hardware: GpuHardware
-
-    @property
-    def last(self) -> BlockInfo:
-        """The block that the others are computed for."""
-        return self.chain[-1]
-
-    @property
-    def _row_count(self) -> int:
-        return prod(a.extent for a in self.last.axes[: self.rows])
 
     @property
     def _threads_name(self) -> str:
         return f"{self.last.name}.threads"
 
-    @property
-    def _rows_name(self) -> str:
-        return f"{self.last.name}.rows"
-
     def slots(self) -> tuple[Slot, ...]:
         """Own the threads of a row and the rows of a block."""
         longest = max(self._row_length(block) for block in self.chain)
         threads = tuple(t for t in ROW_THREADS if t <= self.hardware.block_threads and t < 2 * longest)
-        rows = tuple(r for r in ROWS if r in divisors(self._row_count))
-        return (choice(self._threads_name, threads or ROW_THREADS[:1]), choice(self._rows_name, rows))
+        rows = tuple(r for r in ROWS if r in divisors(self.row_count))
+        return (choice(self._threads_name, threads or ROW_THREADS[:1]), choice(self.rows_name, rows))
 
     @property
     def fits_somewhere(self) -> bool:
         """Whether one row of every intermediate result fits the shared memory of a block."""
         passed = [b.writes[0] for b in self.chain if b is not self.last]
-        one_row = sum(prod(u.shape) / self._row_count * u.element_bytes for u in passed)
+        one_row = sum(prod(u.shape) / self.row_count * u.element_bytes for u in passed)
         return one_row + 4096 <= self.hardware.static_shared_bytes
 
     def _row_length(self, block: BlockInfo) -> int:
@@ -88,20 +72,20 @@ class GpuRowsStep(PlainStep):
 
     def _shared_bytes(self, columns: Columns) -> Floats:
         """Bytes of the intermediate rows and of the sums across warps: [N]."""
-        rows = columns.choice(self._rows_name).astype(np.float64)
+        rows = columns.choice(self.rows_name).astype(np.float64)
         threads = columns.choice(self._threads_name).astype(np.float64)
         total = np.zeros(columns.size)
         for block in self.chain:
             if block is not self.last:
                 use = block.writes[0]
-                total += prod(use.shape) / self._row_count * use.element_bytes * rows
+                total += prod(use.shape) / self.row_count * use.element_bytes * rows
             if block.is_reduction:
                 total += threads * rows * block.writes[0].element_bytes / self.hardware.warp + 16.0
         return total
 
     def valid(self, columns: Columns) -> Bools:
         """Apply the limits of a launch; shared rows are declared statically."""
-        threads = columns.choice(self._threads_name) * columns.choice(self._rows_name)
+        threads = columns.choice(self._threads_name) * columns.choice(self.rows_name)
         shared = self._shared_bytes(columns)
         fits = fits_launch(
             self.hardware, threads.astype(np.float64), shared, np.full(columns.size, BASE_REGISTERS)
@@ -111,7 +95,7 @@ class GpuRowsStep(PlainStep):
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Share the rows among blocks, attach the passes, share each pass among the threads."""
         threads = int(columns.choice(self._threads_name)[0])
-        rows = int(columns.choice(self._rows_name)[0])
+        rows = int(columns.choice(self.rows_name)[0])
         final = sch.get_sblock(self.last.name)
         loops = list(sch.get_loops(final))
         fused = sch.fuse(*loops[: self.rows]) if self.rows > 1 else loops[0]
@@ -140,8 +124,8 @@ class GpuRowsStep(PlainStep):
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe every pass; the first one starts the kernel."""
         threads = columns.choice(self._threads_name).astype(np.float64)
-        rows = columns.choice(self._rows_name).astype(np.float64)
-        blocks = self._row_count / rows
+        rows = columns.choice(self.rows_name).astype(np.float64)
+        blocks = self.row_count / rows
         launch = Launch(
             blocks=blocks,
             threads=threads * rows,

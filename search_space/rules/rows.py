@@ -20,7 +20,6 @@ pieces of a row (see ``rewrites/pieces.py``) run together: :mod:`search_space.ru
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,9 +31,10 @@ from search_space.nest import Bools, LoopNest
 from search_space.rules.elementwise import at_least, spatial_nest
 from search_space.rules.epilogue import vector_annotate
 from search_space.rules.rfactor import factor_lanes, loop_roles, reduction_lanes, vectorise_partial
+from search_space.rules.row_chain import RowChainStep
 from search_space.rules.row_pieces import piecewise, run_together
 from search_space.rules.streaming import mark_streamed, stream_slots, streamed
-from search_space.steps import Memory, PlainStep
+from search_space.steps import Memory
 from search_space.tvm_api import Schedule
 
 INTERLEAVED_ROWS = (1, 2, 4, 8)
@@ -43,27 +43,14 @@ row's pass runs. Their buffers must fit the first cache level together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RowsStep(PlainStep):
+class RowsStep(RowChainStep):
     """Compute a chain of blocks row by row.
 
     Attributes:
-        chain: Blocks in program order; the last one is the output of the chain.
-        rows: How many leading axes of every block are row axes.
         hardware: Limits.
     """
 
-    chain: tuple[BlockInfo, ...]
-    rows: int
     hardware: Hardware
-
-    @property
-    def last(self) -> BlockInfo:
-        """The block that the others are computed for."""
-        return self.chain[-1]
-
-    @property
-    def _row_count(self) -> int:
-        return prod(a.extent for a in self.last.axes[: self.rows])
 
     def _lane_name(self, block: BlockInfo) -> str:
         return f"{block.name}.lanes"
@@ -72,20 +59,16 @@ class RowsStep(PlainStep):
     def _tasks_name(self) -> str:
         return f"{self.last.name}.tasks"
 
-    @property
-    def _rows_name(self) -> str:
-        return f"{self.last.name}.rows"
-
     def slots(self) -> tuple[Slot, ...]:
         """Own the tasks, the rows that take turns, the lanes of reductions, how a large result is stored."""
         # A thread gets one run of consecutive tasks, so even one task a row costs little.
-        tasks = list(divisors(self._row_count))
+        tasks = list(divisors(self.row_count))
         picked = sorted({1, *(at_least(tasks, self.hardware.cores * grain) for grain in (1, 2, 4, 16))})
         # Rows that take turns must be a box of every buffer: they lie along one axis.
         innermost = self.last.axes[self.rows - 1].extent
         found = [
             choice(self._tasks_name, tuple(picked)),
-            choice(self._rows_name, tuple(r for r in INTERLEAVED_ROWS if innermost % r == 0)),
+            choice(self.rows_name, tuple(r for r in INTERLEAVED_ROWS if innermost % r == 0)),
         ]
         for block in self.chain:
             if block.is_reduction:
@@ -100,8 +83,8 @@ class RowsStep(PlainStep):
 
     def valid(self, columns: Columns) -> Bools:
         """Accept where tasks and interleaved rows divide the rows together."""
-        together = columns.choice(self._tasks_name) * columns.choice(self._rows_name)
-        return np.asarray(self._row_count % together == 0)
+        together = columns.choice(self._tasks_name) * columns.choice(self.rows_name)
+        return np.asarray(self.row_count % together == 0)
 
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Factor the reductions, share the rows, attach the passes, vectorise them."""
@@ -113,7 +96,7 @@ class RowsStep(PlainStep):
                     rv = sch.get_sblock(block.name)
                     partial[block.name] = factor_lanes(sch, rv, list(sch.get_loops(rv))[-1], lanes)
         tasks = int(columns.choice(self._tasks_name)[0])
-        rows = int(columns.choice(self._rows_name)[0])
+        rows = int(columns.choice(self.rows_name)[0])
         final = sch.get_sblock(self.last.name)
         loops = list(sch.get_loops(final))
         if self.last.name in partial:
@@ -151,8 +134,8 @@ class RowsStep(PlainStep):
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe every pass: over as many rows at once as take turns, again and again."""
         tasks = columns.choice(self._tasks_name).astype(np.float32)
-        together = columns.choice(self._rows_name).astype(np.float32)
-        turns = np.float32(self._row_count) / together
+        together = columns.choice(self.rows_name).astype(np.float32)
+        turns = np.float32(self.row_count) / together
         ones = np.ones(columns.size, np.float32)
         rows = [*(ones for _ in range(self.rows - 1)), together]
         found = []
