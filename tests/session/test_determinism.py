@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from records.jsonl import JsonlStore
-from tests.contracts.replay import ReplayMeasurer, plan_key
 from tests.session.test_session import FakeMeasurer
 from tuner.cli.main import run
-from tuner.measure.base import Failure, MeasureResult
-from tuner.measure.timing import summarise
+from tuner.measure.replay import plan_key
+from tuner.measure.replay_log import replay_of
 
 pytestmark = pytest.mark.tvm
 
@@ -31,20 +29,6 @@ def tuned(log: Path, seed: int, operators: tuple[str, ...] = OPERATORS) -> list[
         for r in records
         if r["type"] == "record"
     ]
-
-
-def replay_of(log: Path) -> ReplayMeasurer:
-    """Answer what a log says that was measured."""
-    results = {}
-    with JsonlStore(log, read_only=True) as store:
-        for record in store.load(store.view().summaries):
-            timing = None if record.timing is None else summarise(record.timing.runs_seconds)
-            failure = (
-                None if record.failure is None else Failure(record.failure.stage, record.failure.message)
-            )
-            result = MeasureResult(record.plan, timing=timing, failure=failure)
-            results.setdefault(plan_key(record.plan), result)
-    return ReplayMeasurer(results)
 
 
 def test_the_same_seed_leaves_the_same_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

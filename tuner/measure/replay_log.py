@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from records.errors import RecordError
-from records.opening import open_store
+from records.opening import opened
 from records.schema import TuningRecord
 from tuner.errors import UserError
 from tuner.measure.base import Failure, MeasureResult, Timing, Verdict
@@ -28,11 +28,8 @@ def replay_of(where: str | Path) -> ReplayMeasurer:
     """
     results: dict[str, dict[str, MeasureResult]] = {}
     try:
-        store = open_store(where, read_only=True, create=False)
-        try:
+        with opened([str(where)]) as (store,):
             records = store.load(store.view().summaries)
-        finally:
-            store.close()
     except RecordError as error:
         raise UserError(f"--measure {SCHEME}{where}: {error}") from error
     for record in records:
