@@ -186,10 +186,9 @@ class ForkRunner:
         known = incumbent_seconds if incumbent_seconds is not None else bound_seconds
         if known is None:
             return options.run_timeout_seconds, ""
-        if incumbent_seconds is not None and options.race.is_long(incumbent_seconds):
-            limit = options.long_timeouts * incumbent_seconds
-        else:
-            limit = max(options.least_timeout_seconds, options.incumbent_timeouts * known)
+        is_long = incumbent_seconds is not None and options.race.is_long(incumbent_seconds)
+        times = options.long_timeouts if is_long else options.incumbent_timeouts
+        limit = max(options.least_timeout_seconds, times * known)
         if limit >= options.run_timeout_seconds:
             return options.run_timeout_seconds, ""
         name = "the incumbent" if incumbent_seconds is not None else "the plainly reordered program"
