@@ -3,8 +3,9 @@
 How the parts combine: ``log2(seconds) = log2(draft) - trust * pretrained(x) - residual(x)
 - log2(P(success))``, plus the task's own median error once it has measurements. The pre-trained
 trees are a fixed base and the run's trees learn what is left; ``trust`` is a ridge regression of
-the run's data on the pre-trained prediction that starts at 1. Without weights for the machine that
-term goes; before the first measurement the later ones do.
+the run's data on the pre-trained prediction that starts at 1. ``residual`` is the mean of the run's
+trees, which all tasks share, and of a kernel regression on the task's own measurements. Without weights
+for the machine the pre-trained term goes; before the first measurement the later ones do.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import numpy as np
 
 from cost_models.base import Dataset, Matrix, Vector
 from cost_models.boosters import BoosterSet
+from cost_models.kernel_residual import KernelResidual
 from cost_models.pretrained import WEIGHTS_DIRECTORY, load_pretrained
 from cost_models.xgb_ranker import XGBRanker
 
 if TYPE_CHECKING:
     from search_space.hardware import Machine
 
+_NEAR_ROWS = 96
+"""Most measurements of a task that its kernel regression holds, the latest: scoring takes time for each."""
 _BLIND_SPREAD = 1.0
 """Standard deviation, in powers of two, that is claimed before anything was learned."""
 
@@ -71,6 +75,7 @@ class Predictor:
         self._seed, self._learn, self._row_limit = seed, learn, row_limit
         self._parts: list[Dataset] = []
         self._offsets: dict[int, float] = {}
+        self._near: dict[int, KernelResidual] = {}
         self.model_ = XGBRanker(seed, threads, prior)
         self.is_fitted_ = False
 
@@ -116,10 +121,11 @@ class Predictor:
         self.model_.fit(chosen)
         self.is_fitted_ = bool(self.model_.residual_.boosters)
         ran = data.take(data.succeeded)
-        if len(ran):
-            scores = self.model_.predict(ran.features, ran.draft_seconds)
-            error = np.log2(ran.measured_seconds) + scores
-            self._offsets = {int(g): float(np.median(error[ran.groups == g])) for g in np.unique(ran.groups)}
+        for group in np.unique(ran.groups).tolist():
+            own = ran.take(np.flatnonzero(ran.groups == group)[-_NEAR_ROWS:])
+            near = self._near[group] = self.model_.near(own)
+            scores, _ = self.model_.predict_with_spread(own.features, own.draft_seconds, near)
+            self._offsets[group] = float(np.median(np.log2(own.measured_seconds) + scores))
         return self
 
     def predict(self, features: Matrix, draft_seconds: Vector, group: int | None = None) -> Prediction:
@@ -134,7 +140,8 @@ class Predictor:
         Returns:
             Seconds and doubt.
         """
-        scores, spread = self.model_.predict_with_spread(features, draft_seconds)
+        near = self._near.get(group) if group is not None else None
+        scores, spread = self.model_.predict_with_spread(features, draft_seconds, near)
         offset = self._offsets.get(group, 0.0) if group is not None else 0.0
         if not self.is_fitted_:
             spread = np.full(len(scores), _BLIND_SPREAD)

@@ -16,6 +16,7 @@ import numpy as np
 
 from cost_models.base import Dataset, Matrix, ModelError, Vector
 from cost_models.boosters import BoosterSet, TreeOptions, read_sets, train_boosters, write_sets
+from cost_models.kernel_residual import KernelResidual
 
 _KIND = "xgb_ranker"
 _SURE = 1e-3
@@ -101,16 +102,33 @@ class XGBRanker:
             target = target - self.trust_ * prior
         self.residual_ = train_boosters(data.features, target, self.options, self.seed, self.threads)
 
+    def near(self, data: Dataset) -> KernelResidual:
+        """Learn what is particular to one task, after :meth:`fit`.
+
+        Args:
+            data: Candidates of one task that ran, at least one.
+
+        Returns:
+            What :meth:`predict_with_spread` takes for candidates of that task.
+        """
+        target = residual_target(data)
+        if self._prior.boosters:
+            target -= self.trust_ * centred(self._prior.predict(data.features)[0], data.groups)
+        return KernelResidual(data.features, target)
+
     def predict(self, features: Matrix, draft_seconds: Vector) -> Vector:
         """Score candidates; see :class:`~cost_models.base.CostModel`."""
         return self.predict_with_spread(features, draft_seconds)[0]
 
-    def predict_with_spread(self, features: Matrix, draft_seconds: Vector) -> tuple[Vector, Vector]:
+    def predict_with_spread(
+        self, features: Matrix, draft_seconds: Vector, near: KernelResidual | None = None
+    ) -> tuple[Vector, Vector]:
         """Score candidates and say how much the boosters disagree.
 
         Args:
             features: [N, F].
             draft_seconds: [N] what the draft model says.
+            near: What is particular to their task; it and the run's trees count half each.
 
         Returns:
             [N] scores, log2 of expected throughput up to a constant of the task, and [N] standard
@@ -118,7 +136,7 @@ class XGBRanker:
         """
         scores = -np.log2(np.asarray(draft_seconds, float))
         residual, spread = self.residual_.predict(features)
-        scores += residual
+        scores += residual if near is None else (residual + near.predict(features)) / 2.0
         if self._prior.boosters and self.trust_ > 0:
             scores += self.trust_ * self._prior.predict(features)[0]
         if self.failure_.boosters:

@@ -159,8 +159,11 @@ def evaluate(
             kind = f"new_{name}" if name else "draft"
             scores.setdefault(kind, []).append(before.predict(rest.features, rest.draft_seconds))
             after = XGBRanker(seed, threads, prior).fit(own)
+            near = after.near(own.take(own.succeeded))
             kind = f"run_new_{name}" if name else "run"
-            scores.setdefault(kind, []).append(after.predict(rest.features, rest.draft_seconds))
+            scores.setdefault(kind, []).append(
+                after.predict_with_spread(rest.features, rest.draft_seconds, near)[0]
+            )
     return _table(test, judged, scores)
 
 
@@ -204,8 +207,12 @@ def write(directory: Path, model: BoosterSet, card: dict[str, Any]) -> None:
 def card_of(
     collected: Collected, test: Collected, metrics: dict[str, Any], date: str, excluded: Sequence[str]
 ) -> dict[str, Any]:
-    """Describe what the weights know."""
-    groups = np.unique(collected.data.groups)
+    """Describe what the weights know; what they were judged on is left out if it is not all there is."""
+    judged = set(test.workloads) if test is not collected else set()
+    rows = collected.data.take(
+        np.array([w not in judged for w in collected.workloads])[collected.data.groups]
+    )
+    groups = np.unique(rows.groups)
     return {
         "feature_version": FEATURE_VERSION,
         "date": date,
@@ -213,8 +220,8 @@ def card_of(
         "operators": sorted({collected.operators[group] for group in groups}),
         "workloads": sorted({collected.workloads[group] for group in groups}),
         "excluded_operators": sorted(excluded),
-        "rows": len(collected.data),
-        "failures": int((~collected.data.succeeded).sum()),
+        "rows": len(rows),
+        "failures": int((~rows.succeeded).sum()),
         "trees": TREES.rounds,
         "target": "log2(draft_seconds / measured_seconds), centred within each task, limited",
         "evaluation": f"tasks of test_workloads; the first {RUN_TRIALS} measurements (at most half) are the "
