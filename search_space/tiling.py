@@ -76,6 +76,7 @@ class Tiling:
             takes them at once. Extents, shapes and coefficients along it count groups, and elements
             are as large as a group.
         group_iterator: Position of that block iterator, or -1.
+        is_nested: Whether it runs inside a task of another step: then S0 has one iteration.
     """
 
     block: BlockInfo
@@ -89,6 +90,7 @@ class Tiling:
     must_pack: tuple[int, ...] = ()
     group: int = 1
     group_iterator: int = -1
+    is_nested: bool = False
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -134,7 +136,7 @@ class Tiling:
             if i == self.vector:
                 found.append(self._vector_slot(i))
             elif axis.kind == LoopKind.SPATIAL:
-                limits = (None, None, None, MAX_ROWS_PER_TILE)
+                limits = (self._most_tasks, None, None, MAX_ROWS_PER_TILE)
                 found.append(tile(self.tile_name(i), axis.extent, SPATIAL_PARTS, limits))
             else:
                 blocked = None if i == self.blocked_reduction else 1
@@ -153,6 +155,11 @@ class Tiling:
             found.append(choice(self.pack_name(position), places[1:] if required else places))
         return tuple(found)
 
+    @property
+    def _most_tasks(self) -> int | None:
+        """Limit of the parallel part of an axis."""
+        return 1 if self.is_nested else None
+
     def _vector_slot(self, axis: int) -> Slot:
         """Factorisations (S0, S1, S2, vectors, lanes) for every vector width on offer."""
         tables: list[np.ndarray] = []
@@ -162,7 +169,7 @@ class Tiling:
         offset = 0
         for lanes in self.lanes:
             table, near = _tile_table(
-                extent // lanes, SPATIAL_PARTS, (None, None, None, MAX_VECTORS_PER_TILE)
+                extent // lanes, SPATIAL_PARTS, (self._most_tasks, None, None, MAX_VECTORS_PER_TILE)
             )
             tables.append(np.concatenate([table, np.full((len(table), 1), lanes)], axis=1))
             neighbours.append(near + offset)

@@ -20,12 +20,16 @@ from search_space.rules.rfactor import FactorStep
 from search_space.rules.row_vectors import TurnStep, turn_rows
 from search_space.rules.rows import RowsStep, row_axes
 from search_space.rules.tensorize import TensorizeStep, TensorTileStep, tensor_tilings
+from search_space.rules.tile_parts import tile_columns, tile_rows
 from search_space.rules.tiling import FinishTileStep, TileStep, is_tileable
 from search_space.steps import Step
 from search_space.tensorize import Intrinsic
 from search_space.tiling import Tiling, make_tiling
 
 CpuState = SketchState[Hardware]
+KERNELS = 4
+"""A kernel of this part of the second cache level may be read again for every row of tiles; with a larger
+one the product as a whole is offered too."""
 
 
 def tile_with_consumer(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
@@ -81,7 +85,23 @@ def elementwise(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
     return (state.scheduled((block.name,), (ElementwiseStep(block, state.hardware),)),)
 
 
-CPU_RULES: tuple[Rule[Hardware], ...] = (tile_with_consumer, tile, rows, factor, elementwise)
+def parts_of_products(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
+    """Run transforms and product of a transformed convolution part by part, and one after the other."""
+    by_rows = tile_rows(block, state.blocks, state.hardware)
+    by_columns = tile_columns(block, state.blocks, state.hardware)
+    found: list[CpuState] = []
+    for word, step in (("tilerows", by_rows), ("tilecolumns", by_columns)):
+        if step is not None:
+            names = (step.moved.name, step.tiling.block.name, *(b.name for b in step.outputs))
+            if all(name in state.pending for name in names):
+                found.append(state.scheduled(names, (step,), word))
+    if not found or (by_rows is not None and by_rows.kernel_bytes <= state.hardware.l2_bytes / KERNELS):
+        return found
+    return (*found, *next(derived for rule in PLAIN_RULES if (derived := rule(state, block))))
+
+
+PLAIN_RULES: tuple[Rule[Hardware], ...] = (tile_with_consumer, tile, rows, factor, elementwise)
+CPU_RULES: tuple[Rule[Hardware], ...] = (parts_of_products, *PLAIN_RULES)
 
 
 def wants_tiling(block: BlockInfo, state: CpuState) -> bool:

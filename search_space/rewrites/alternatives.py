@@ -20,6 +20,7 @@ from search_space.rewrites.softmax import softmax
 from search_space.rewrites.split_reduction import split_reduction
 from search_space.rewrites.transposed import decompose_by_phase
 from search_space.rewrites.winograd import MATRICES, winograd
+from search_space.rewrites.winograd_tiles import winograd_tiles
 
 ROW_TILES = range(5, 15)
 """Register-tile heights that keep enough multiply-adds in flight with 2 to 4 vectors a row."""
@@ -33,6 +34,8 @@ MAX_LANE_WASTE = 1.0
 """Share of lanes that may be wasted; without covers or padding, odd extents use one lane of a vector."""
 MIN_WINOGRAD_CHANNELS = 16
 """Input or output channels below which Winograd's transforms are not offered."""
+MAX_WHOLE_RESULTS = 1 << 17
+"""Results up to which the products of a 3x3 convolution, about twice as many, stay near the core."""
 MIN_PART_TERMS = 128
 """Fewer terms of one part do not pay for adding the parts up."""
 
@@ -99,11 +102,16 @@ def alternatives(func: Any, has_caches: bool = True, splits: SplitLimits = CPU_S
 
 
 def _winograd(program: Program, contraction: Contraction) -> list[Rewrite | None]:
-    """The transforms cost as much as they save where there are few channels on either side."""
+    """The transforms cost as much as they save where there are few channels on either side.
+
+    Programs by rows of tiles are for every other kernel and stride, and for large images.
+    """
     sides = (contraction.channels, contraction.columns)
-    if any(prod(a.extent for a in side) < MIN_WINOGRAD_CHANNELS for side in sides):
-        return []
-    return [winograd(program, edge) for edge in MATRICES]
+    found: list[Rewrite | None] = []
+    if all(prod(a.extent for a in side) >= MIN_WINOGRAD_CHANNELS for side in sides):
+        found = [winograd(program, edge) for edge in MATRICES]
+    is_small = prod(contraction.stage.shape) <= MAX_WHOLE_RESULTS
+    return found if any(found) and is_small else [*found, winograd_tiles(program)]
 
 
 def _covered(program: Program, contraction: Contraction) -> list[Rewrite | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,14 +105,18 @@ class Emitter:
         name: str,
         axis_names: Sequence[str] = (),
         is_kept: bool = False,
+        marks: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Like ``te.compute`` with unique names; what is kept is not inlined into what reads it."""
+        """Like ``te.compute`` with unique names; what is kept is not inlined into what reads it.
+
+        ``marks`` become annotations of the block.
+        """
         names = list(axis_names) or [f"i{d}" for d in range(len(shape))]
         return te.compute(
             tuple(shape),
             lambda *index: body(*index),
             name=self.fresh(name),
-            attrs={KEPT: 1} if is_kept else None,
+            attrs={**(marks or {}), **({KEPT: 1} if is_kept else {})} or None,
             varargs_names=names,
         )
 

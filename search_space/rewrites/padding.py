@@ -8,10 +8,16 @@ from typing import Any
 from search_space.rewrites.contraction import Contraction, Operand
 from search_space.rewrites.emit import Emitter, guarded
 from search_space.rewrites.program import constant, substitute
+from search_space.tvm_api import tirx
 
 
 def padded_reader(
-    emitter: Emitter, operand: Operand, ranges: Mapping[int, tuple[int, int]], name: str
+    emitter: Emitter,
+    operand: Operand,
+    ranges: Mapping[int, tuple[int, int]],
+    name: str,
+    is_kept: bool = False,
+    is_joined: bool = False,
 ) -> Callable[[Sequence[Any]], Any]:
     """Return a function that reads an operand's buffer, zeros outside of it included.
 
@@ -20,6 +26,9 @@ def padded_reader(
         operand: What to read.
         ranges: For some dimensions the smallest and the largest coordinate that will be read.
         name: Name of the padding stage.
+        is_kept: Whether the copy shall not be inlined into what reads it.
+        is_joined: Whether the last two dimensions are one in the copy: rows of few channels are then
+            copied by whole vectors. The last dimension is not padded.
 
     Returns:
         Index into the buffer (it may exceed the buffer within ``ranges``) to element.
@@ -29,15 +38,27 @@ def padded_reader(
     if not any(front) and not any(back):
         return lambda index: emitter.read(operand.buffer, index)
 
+    width = operand.shape[-1] if is_joined else 1
+
     def copy(*index: Any) -> Any:
-        conditions = [index[d] >= front[d] for d in range(len(index)) if front[d]]
-        conditions += [index[d] < front[d] + extent for d, extent in enumerate(operand.shape) if back[d]]
-        source = [i - f if f else i for i, f in zip(index, front, strict=True)]
+        unit = [*[1] * (len(index) - 1), width]
+        conditions = [index[d] >= front[d] * unit[d] for d in range(len(index)) if front[d]]
+        inside = [(d, operand.shape[d]) for d in range(len(index)) if back[d]]
+        conditions += [index[d] < (front[d] + extent) * unit[d] for d, extent in inside]
+        source = [i - f * u if f else i for i, f, u in zip(index, front, unit, strict=False)]
+        if is_joined:
+            source[-1:] = [tirx.floordiv(source[-1], width), tirx.floormod(source[-1], width)]
         return guarded(conditions, emitter.read(operand.buffer, source), operand.dtype)
 
     shape = [f + e + b for f, e, b in zip(front, operand.shape, back, strict=True)]
-    tensor = emitter.compute(shape, copy, name)
-    return lambda index: tensor(*(i + f if f else i for i, f in zip(index, front, strict=True)))
+    shape = [*shape[:-2], shape[-2] * width] if is_joined else shape
+    tensor = emitter.compute(shape, copy, name, is_kept=is_kept)
+
+    def read(index: Sequence[Any]) -> Any:
+        moved = [i + f if f else i for i, f in zip(index, front, strict=True)]
+        return tensor(*moved[:-2], moved[-2] * width + moved[-1]) if is_joined else tensor(*moved)
+
+    return read
 
 
 def guarded_element(emitter: Emitter, operand: Operand, replacements: Sequence[tuple[Any, Any]]) -> Any:

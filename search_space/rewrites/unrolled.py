@@ -7,7 +7,7 @@ before (a stub that says which elements go in and out; ``coefficients`` are not 
 after (``out = left * source * right^T`` for every ``rest``, zeros and ones folded)::
 
     for rest:
-        d00 = source[f(0, 0, rest)]; d01 = ...
+        d00 = source[f(0, 0, rest)]; d10 = ...
         t00 = d00 - d20; ...
         out[0, rest] = t00 - t02; out[1, rest] = ...
 
@@ -16,7 +16,7 @@ The block has one store per output element, so whatever is left of its loops can
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +108,8 @@ def _nest(block: Any, transform: Transform) -> Any:
     for _, extent, variable in loops:
         analyzer.bind(variable, tvm.ir.Range(0, extent))
 
-    def index_at(indices: Sequence[Any], extra: Sequence[tuple[Any, int]]) -> list[Any]:
-        chosen = [*bound, *((v, tirx.const(n, "int32")) for v, n in extra)]
+    def index_at(indices: Sequence[Any], extra: Sequence[tuple[Any, Any]]) -> list[Any]:
+        chosen = [*bound, *((v, tirx.const(n, "int32") if isinstance(n, int) else n) for v, n in extra)]
         return [
             analyzer.simplify(substitute(i, chosen)) if hasattr(i, "ty") else tirx.const(i, "int32")
             for i in indices
@@ -118,10 +118,16 @@ def _nest(block: Any, transform: Transform) -> Any:
     outputs, inputs = len(transform.matrix), len(transform.matrix[0])
     places = [(a, b) for a in range(inputs) for b in range(inputs)]
     results = [(e, v) for e in range(outputs) for v in range(outputs)]
+    # Iterators of extent one: TVM moves a block to where it is needed only if some iterator starts each
+    # region that it writes.
+    starts = [tirx.Var(f"v_{n}", "int32") for n in ("e", "v")[: len(counted)]]
 
-    def counted_at(e: int, v: int) -> list[tuple[Any, int]]:
-        values = [e * outputs + v] if len(counted) == 1 else [e, v]
-        return list(zip(counted, values, strict=True))
+    def counted_at(e: int, v: int) -> list[tuple[Any, Any]]:
+        values, extent = ([e * outputs + v], outputs**2) if len(counted) == 1 else ([e, v], outputs)
+        return [
+            (variable, start * extent + value)
+            for variable, start, value in zip(counted, starts, values, strict=True)
+        ]
 
     sources = [index_at(value.indices, [(first, a), (second, b)]) for a, b in places]
     targets = [index_at(block.body.indices, counted_at(e, v)) for e, v in results]
@@ -130,6 +136,7 @@ def _nest(block: Any, transform: Transform) -> Any:
         [tirx.BufferRegion(value.source, _bounding(sources, analyzer))],
         [tirx.BufferRegion(block.body.buffer, _bounding(targets, analyzer))],
     ]
+    loops = [*((str(v.name).removeprefix("v_"), 1, v) for v in starts), *loops]
     iterators = [
         tirx.IterVar(tvm.ir.Range(0, extent), variable, tirx.IterVar.DataPar, "")
         for _, extent, variable in loops
@@ -155,25 +162,67 @@ def _straight_line(
         statements.append(tirx.Bind(variable, value))
         return variable
 
-    element = [
-        [
-            bind(f"d{a}{b}", tirx.BufferLoad(source, sources[a * inputs + b]))
-            for b in range(inputs)
-        ]
-        for a in range(inputs)
-    ]  # fmt: skip
-    half = [
-        [
-            bind(f"t{e}{b}", combination(matrix[e], [element[a][b] for a in range(inputs)], dtype))
-            for b in range(inputs)
-        ]
-        for e in range(outputs)
-    ]
+    half: list[list[Any]] = [[] for _ in range(outputs)]
+    for b in range(inputs):  # column by column, so that few elements are live at once
+        column = [bind(f"d{a}{b}", tirx.BufferLoad(source, sources[a * inputs + b])) for a in range(inputs)]
+        for e, value in enumerate(combinations(matrix, column, dtype, bind, f"c{b}")):
+            half[e].append(bind(f"t{e}{b}", value))
     for e in range(outputs):
-        for v in range(outputs):
-            value = combination(matrix[v], half[e], dtype)
+        for v, value in enumerate(combinations(matrix, half[e], dtype, bind, f"r{e}")):
             statements.append(tirx.BufferStore(target, value, targets[e * outputs + v]))
     return tirx.SeqStmt(statements)
+
+
+def combinations(
+    matrix: Matrix,
+    values: Sequence[Any],
+    dtype: str,
+    bind: Callable[[str, Any], Any],
+    name: str,
+) -> list[Any]:
+    """Return one combination for each row; rows of opposite points share sum and difference.
+
+    Two rows ``s + d`` and ``s - d`` cost the terms of s and d once, and two additions.
+
+    Args:
+        matrix: Coefficients.
+        values: What is combined.
+        dtype: Element type.
+        bind: Names a value, so that it is computed once.
+        name: Prefix of such names.
+    """
+    found: list[Any] = [None] * len(matrix)
+    for i, j in _opposites(matrix):
+        parts = []
+        for kind, sign in (("s", 1.0), ("d", -1.0)):
+            row = [(p + sign * q) / 2 for p, q in zip(matrix[i], matrix[j], strict=True)]
+            parts.append(bind(f"{name}{kind}{i}", combination(row, values, dtype)))
+        found[i], found[j] = parts[0] + parts[1], parts[0] - parts[1]
+    return [
+        combination(row, values, dtype) if known is None else known
+        for row, known in zip(matrix, found, strict=True)
+    ]
+
+
+def _opposites(matrix: Matrix) -> list[tuple[int, int]]:
+    """Pair the rows whose half sum and half difference together have fewer terms than they have."""
+
+    def terms(row: Sequence[float]) -> int:
+        return sum(c != 0 for c in row)
+
+    pairs: list[tuple[int, int]] = []
+    left = list(range(len(matrix)))
+    while left:
+        i, *left = left
+        for j in left:
+            apart = terms(matrix[i]) + terms(matrix[j])
+            both = zip(matrix[i], matrix[j], strict=True)
+            shared = sum((p + q != 0) + (p != q) for p, q in both)
+            if shared + 2 < apart:
+                pairs.append((i, j))
+                left.remove(j)
+                break
+    return pairs
 
 
 def combination(coefficients: Sequence[float], values: Sequence[Any], dtype: str) -> Any:

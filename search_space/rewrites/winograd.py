@@ -14,8 +14,8 @@ after (tiles of m x m results from (m+2) x (m+2) inputs; p counts tiles, uv coun
 
 F(2) does 2.25 times fewer multiplications, F(4) 4 times fewer. Measured against double precision
 (16 to 512 channels, inputs centred and not), the largest error of F(2) is 0.3 to 0.6 of that of a
-plain sum, that of F(4) 0.4 to 10 times as large. F(4) is inexact on integers too (sixths). Matrices
-from A. Lavin and S. Gray, *Fast algorithms for convolutional neural networks* (2016), section 4.
+plain sum, that of F(4) 0.4 to 10 times as large. F(4) is inexact on integers too (sixths).
+A. Lavin and S. Gray, *Fast algorithms for convolutional neural networks* (2016), section 4.
 """
 
 from __future__ import annotations
@@ -31,48 +31,12 @@ from search_space.rewrites.fuse_rows import joined, separated
 from search_space.rewrites.layouts import split_layout
 from search_space.rewrites.padding import guarded_element, is_regular, padded_reader
 from search_space.rewrites.program import Axis, Program, substitute
-from search_space.rewrites.unrolled import Matrix, Transform, write_out
+from search_space.rewrites.toom_cook import minimal_filter
+from search_space.rewrites.unrolled import Transform, write_out
+from search_space.rules.places import TILE_COLUMNS
 from search_space.tvm_api import te
 
-
-@dataclass(frozen=True, slots=True)
-class Matrices:
-    """The three transforms for tiles of one size, and what they cost in accuracy."""
-
-    data: Matrix
-    weight: Matrix
-    result: Matrix
-    tolerance_scale: float
-
-
-MATRICES = {
-    2: Matrices(
-        data=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
-        weight=((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
-        result=((1, 1, 1, 0), (0, 1, -1, -1)),
-        tolerance_scale=2.0,
-    ),
-    4: Matrices(
-        data=(
-            (4, 0, -5, 0, 1, 0),
-            (0, -4, -4, 1, 1, 0),
-            (0, 4, -4, -1, 1, 0),
-            (0, -2, -1, 2, 1, 0),
-            (0, 2, -1, -2, 1, 0),
-            (0, 4, 0, -5, 0, 1),
-        ),
-        weight=(
-            (1 / 4, 0, 0),
-            (-1 / 6, -1 / 6, -1 / 6),
-            (-1 / 6, 1 / 6, -1 / 6),
-            (1 / 24, 1 / 12, 1 / 6),
-            (1 / 24, -1 / 12, 1 / 6),
-            (0, 0, 1),
-        ),
-        result=((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1)),
-        tolerance_scale=16.0,
-    ),
-}
+MATRICES = {edge: minimal_filter(edge, 3) for edge in (2, 4)}
 """By the edge of the tile of results."""
 
 
@@ -193,7 +157,9 @@ def _compute(
 
     shape = [size * size, *geometry.placed(rows, [a.extent for a in columns])]
     names = ["uv", *geometry.placed("p", [a.name for a in columns])]
-    products = emitter.compute(shape, product, stage.name, names)
+    by_columns = len(columns) == 1 and not geometry.rows_last
+    marks = {TILE_COLUMNS: 1} if by_columns else None
+    products = emitter.compute(shape, product, stage.name, names, marks=marks)
 
     layout = split_layout(stage, [(a, geometry.edge) for a in geometry.spatial])
     u, v = te.reduce_axis((0, size), name="u"), te.reduce_axis((0, size), name="v")

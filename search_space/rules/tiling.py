@@ -106,7 +106,7 @@ class FinishTileStep(PlainStep):
 
 def _axis_loops(sch: Schedule, tiling: Tiling, block: object) -> tuple[list[object], list[object]]:
     """Return one loop per axis, grouped iterators split in two, and the loop of an intrinsic's group."""
-    plain = list(sch.get_loops(block))
+    plain = list(sch.get_loops(block))[-len(tiling.block.axes) :]  # inside the task that it is nested in
     group: list[object] = []
     if tiling.group > 1:
         plain[tiling.group_iterator], inner = sch.split(
