@@ -76,6 +76,9 @@ def test_unsupported_operator_names_operator_and_node(tmp_path):
         UserError, match=r"FancyRelu of node 'relu' \(number 0\) with input shapes 1x3 is unsup"
     ):
         load(save(tmp_path, model))
+    model.graph.node.append(model.graph.node[0])
+    with pytest.raises(UserError, match=r"unsupported \(and 1 more node\)"):
+        load(save(tmp_path, model))
     model.graph.node[0].op_type = "Relu"
     model.graph.node[0].domain = "com.example"
     with pytest.raises(UserError, match=r"com\.example\.Relu of node 'relu'"):

@@ -19,6 +19,7 @@ from search_space.tvm_api import tvm
 from tuner.errors import UserError
 from tuner.frontends.program import Model
 from tuner.frontends.relax_module import from_relax
+from tuner.units import counted
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -161,7 +162,7 @@ def _check_operators(label: str, graph: Any) -> None:
     index, node = unknown[0]
     domain = f"{node.domain}." if node.domain else ""
     where = node.name or (node.output[0] if node.output else "?")
-    more = f" (and {len(unknown) - 1} more nodes)" if len(unknown) > 1 else ""
+    more = f" (and {counted(len(unknown) - 1, 'more node')})" if len(unknown) > 1 else ""
     raise UserError(
         f"{label}: operator {domain}{node.op_type} of node {where!r} (number {index}) with input shapes "
         f"{' '.join(_shapes_of(graph, node.input)) or '-'} is unsupported{more}"

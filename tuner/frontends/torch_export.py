@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from search_space.error_text import first_line
 from search_space.tvm_api import tvm
 from tuner.errors import UserError
 from tuner.frontends.program import Model
 from tuner.frontends.relax_module import from_relax
+from tuner.units import counted
 
 
 def from_torch(source: str | Path | Any, name: str | None = None) -> Model:
@@ -34,6 +36,8 @@ def from_torch(source: str | Path | Any, name: str | None = None) -> Model:
         path = Path(source)
         if not path.is_file():
             raise UserError(f"cannot read {label!r}: no such file")
+        if not is_zipfile(path):  # torch would say so on standard error, at length
+            raise UserError(f"{label} is not a torch.export program: it is no ZIP archive")
         try:
             program = torch.export.load(str(path))
         except Exception as error:
@@ -74,7 +78,7 @@ def _importer() -> Any:
             calls = [node for node in nodes if node.op == "call_function"]
             unknown = [node for node in calls if node.target.__name__ not in self.convert_map]
             if unknown:
-                more = f" (and {len(unknown) - 1} more nodes)" if len(unknown) > 1 else ""
+                more = f" (and {counted(len(unknown) - 1, 'more node')})" if len(unknown) > 1 else ""
                 raise _NodeError(f"{_node_words(unknown[0])} is unsupported{more}")
 
     def named(convert: Any) -> Any:
