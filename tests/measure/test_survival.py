@@ -24,7 +24,12 @@ pytestmark = pytest.mark.tvm
 TASK = matmul_task()
 GOOD = {"kind": "tiled"}
 OPTIONS = MeasureOptions(
-    entry=ENTRY, memory_bytes=512 << 20, build_timeout_seconds=6.0, run_timeout_seconds=1.0, canary_seconds=0
+    entry=ENTRY,
+    memory_bytes=512 << 20,
+    build_timeout_seconds=6.0,
+    canary_seconds=0,
+    least_timeout_seconds=1.0,
+    run_timeout_seconds=2.0,
 )
 
 
