@@ -14,7 +14,7 @@ from scripts.bench.interleave import Entry, Outcome, interleave
 from scripts.bench.problem import Problem
 from scripts.bench.table import PEERS, first_reached, ratio
 
-_REACH = "metaschedule, reach"
+REACH_LABEL = "metaschedule, reach"
 """Label of the baseline's kernel that ours has to reach, where it had more trials."""
 
 
@@ -92,10 +92,10 @@ def tune(problem: Problem, plan: Plan) -> Tuning:
 
 def remeasure(problem: Problem, plan: Plan, tuning: Tuning) -> dict[str, Any]:
     """Measure the final kernels of all sides in turns and return one entry of ``results``."""
-    entries = [Entry(_label(run.seed), "tirtune", {"log": run.log}) for run in tuning.runs]
+    entries = [Entry(label_of(run.seed), "tirtune", {"log": run.log}) for run in tuning.runs]
     baselines = [("metaschedule", tuning.equal, plan.trials)]
     if plan.reach != plan.trials:
-        baselines.append((_REACH, tuning.longer, plan.reach))
+        baselines.append((REACH_LABEL, tuning.longer, plan.reach))
     for label, tuned, trials in baselines:
         if tuned is not None:
             entries.append(Entry(label, "metaschedule", {"database": tuned.folder, "trials": trials}))
@@ -107,7 +107,7 @@ def remeasure(problem: Problem, plan: Plan, tuning: Tuning) -> dict[str, Any]:
 
 def entry_of(problem: Problem, plan: Plan, tuning: Tuning, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     """Put together what is known of one operator."""
-    ours_seconds = [outcomes[_label(run.seed)].seconds for run in tuning.runs]
+    ours_seconds = [outcomes[label_of(run.seed)].seconds for run in tuning.runs]
     known = [seconds for seconds in ours_seconds if seconds is not None]
     others = {side: outcomes[side].seconds if side in outcomes else None for side in plan.against}
     reported = [run.best_seconds for run in tuning.runs if run.best_seconds is not None]
@@ -145,7 +145,7 @@ def _reach(
 ) -> dict[str, Any] | None:
     if tuning.longer is None:
         return None
-    target = outcomes[_REACH if _REACH in outcomes else "metaschedule"].seconds
+    target = outcomes[REACH_LABEL if REACH_LABEL in outcomes else "metaschedule"].seconds
     if target is None:
         return None
     walls: list[float | None] = []
@@ -168,7 +168,8 @@ def _wall(tuned: metaschedule.Tuned, trials: int) -> float:
     return tuned.wall_seconds if trials >= tuned.trials or not points else points[-1].wall_seconds
 
 
-def _label(seed: int) -> str:
+def label_of(seed: int) -> str:
+    """Return what the outcomes call a run of ours."""
     return "tirtune" if seed == 0 else f"tirtune, seed {seed}"
 
 

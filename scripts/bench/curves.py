@@ -16,7 +16,8 @@ from typing import Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from scripts.bench.table import PEERS
+from scripts.bench.comparison import REACH_LABEL, label_of
+from scripts.bench.table import PEERS, ratio
 from tuner.report.figures import tick_of
 
 COLUMNS = 4
@@ -24,23 +25,30 @@ _COLOURS = {"tirtune": "tab:blue", "metaschedule": "tab:orange"}
 _PEER_STYLES = dict(zip(PEERS, (("tab:red", ":"), ("tab:green", "--"), ("tab:purple", "-.")), strict=True))
 
 
-def steps(curve: Sequence[Mapping[str, Any]], against: str) -> tuple[list[float], list[float]]:
+def steps(
+    curve: Sequence[Mapping[str, Any]], against: str, final_seconds: float | None = None
+) -> tuple[list[float], list[float]]:
     """Return the points of a curve at which the best time improves, and its end.
 
     Args:
         curve: Points of a tuning run.
         against: ``trial`` or ``wall_seconds``.
+        final_seconds: What the final kernel takes when all sides are measured in turns: the curve is scaled
+            to that, for the machine may have been faster or slower while it was tuned.
 
     Returns:
         Positions and milliseconds.
     """
     places: list[float] = []
     times: list[float] = []
+    scale = ratio(final_seconds, curve[-1]["best_seconds"]) if curve else None
     for point in curve:
-        best = point["best_seconds"]
-        if best is not None and (not times or best * 1e3 < times[-1] or point is curve[-1]):
+        if point["best_seconds"] is None:
+            continue
+        best = point["best_seconds"] * 1e3 * (1.0 if scale is None else scale)
+        if not times or best < times[-1] or point is curve[-1]:
             places.append(float(point[against]))
-            times.append(best * 1e3)
+            times.append(best)
     return places, times
 
 
@@ -54,6 +62,7 @@ def draw(results: Sequence[Mapping[str, Any]], out: Path) -> None:
     import matplotlib
 
     matplotlib.use("svg" if out.suffix == ".svg" else "agg")
+    matplotlib.rcParams["svg.fonttype"] = "none"  # Letters as text, not as drawings: a third of the size.
     from matplotlib import pyplot
 
     columns = min(COLUMNS, max(1, len(results)))
@@ -84,7 +93,7 @@ def _one(axis: Any, result: Mapping[str, Any], against: str) -> None:
     baseline = [runs["metaschedule"]] if runs["metaschedule"] is not None else []
     for side, found in (("tirtune", runs["tirtune"]), ("metaschedule", baseline)):
         for number, run in enumerate(found):
-            places, times = steps(run["curve"], against)
+            places, times = steps(run["curve"], against, _final(result, side, run))
             label = None if number else side if len(found) == 1 else f"{side}, {len(found)} seeds"
             axis.step(places, times, where="post", color=_COLOURS[side], label=label, linewidth=1.2)
     for name in PEERS:
@@ -101,6 +110,16 @@ def _one(axis: Any, result: Mapping[str, Any], against: str) -> None:
     axis.set_xlabel("trials" if against == "trial" else "seconds of tuning")
     axis.set_ylabel("best, ms")
     axis.set_title(result["workload"], fontsize=9)
+
+
+def _final(result: Mapping[str, Any], side: str, run: Mapping[str, Any]) -> float | None:
+    """Return what a run's final kernel took in turns with the others."""
+    outcomes = result["outcomes"]
+    if side == "tirtune":
+        found = outcomes.get(label_of(run["seed"]))
+    else:
+        found = outcomes.get(REACH_LABEL) or outcomes.get(side)
+    return None if found is None else found["seconds"]
 
 
 def main() -> None:

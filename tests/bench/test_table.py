@@ -124,3 +124,5 @@ def test_differences_divide_the_peak_out():
 def test_steps_keep_improvements_and_the_end():
     curve = [{"trial": i, "best_seconds": best} for i, best in enumerate([None, 2.0, 2.0, 1.0, 1.0], 1)]
     assert steps(curve, "trial") == ([2.0, 4.0, 5.0], [2000.0, 1000.0, 1000.0])
+    assert steps(curve, "trial", 3.0) == ([2.0, 4.0, 5.0], [6000.0, 3000.0, 3000.0])
+    assert steps(curve[:1], "trial", 3.0) == ([], [])
