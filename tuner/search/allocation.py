@@ -79,6 +79,6 @@ def divide(standings: Mapping[str, Standing], population: int, rng: np.random.Ge
 
 
 def _weight(standing: Standing, record: float) -> float:
-    if not standing.tried:
-        return 0.4
-    return 0.02 if np.isnan(standing.best) else 0.02 + (record / standing.best) ** _SHARPNESS
+    if np.isnan(standing.best):
+        return 0.4 if standing.tried < TRIES else 0.02
+    return 0.02 + (record / standing.best) ** _SHARPNESS
