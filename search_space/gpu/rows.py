@@ -50,6 +50,15 @@ class GpuRowsStep(RowChainStep):
     hardware: GpuHardware
 
     @property
+    def _shared_axis(self) -> int:
+        """Position of the axis that rows of one block lie along: the last one with several.
+
+        Split after the axes are fused, TVM would lose track of three or more of them.
+        """
+        several = [i for i, axis in enumerate(self.last.axes[: self.rows]) if axis.extent > 1]
+        return several[-1] if several else self.rows - 1
+
+    @property
     def _threads_name(self) -> str:
         return f"{self.last.name}.threads"
 
@@ -57,8 +66,13 @@ class GpuRowsStep(RowChainStep):
         """Own the threads of a row and the rows of a block."""
         longest = max(self._row_length(block) for block in self.chain)
         threads = tuple(t for t in ROW_THREADS if t <= self.hardware.block_threads and t < 2 * longest)
-        rows = tuple(r for r in ROWS if r in divisors(self.row_count))
+        rows = tuple(r for r in ROWS if r in divisors(self.last.axes[self._shared_axis].extent))
         return (choice(self._threads_name, threads or ROW_THREADS[:1]), choice(self.rows_name, rows))
+
+    @property
+    def fills_warps(self) -> bool:
+        """Whether some pass has work for every thread of a warp; short sums are better left to one thread."""
+        return max(self._row_length(block) for block in self.chain) >= self.hardware.warp
 
     @property
     def fits_somewhere(self) -> bool:
@@ -98,8 +112,11 @@ class GpuRowsStep(RowChainStep):
         rows = int(columns.choice(self.rows_name)[0])
         final = sch.get_sblock(self.last.name)
         loops = list(sch.get_loops(final))
-        fused = sch.fuse(*loops[: self.rows]) if self.rows > 1 else loops[0]
-        outer, row = sch.split(fused, [None, rows], preserve_unit_iters=True)
+        place = self._shared_axis
+        several, row = sch.split(loops[place], [None, rows], preserve_unit_iters=True)
+        around = [*loops[:place], several, *loops[place + 1 : self.rows]]
+        sch.reorder(*around, row)
+        outer = sch.fuse(*around) if len(around) > 1 else several
         sch.bind(outer, "blockIdx.x")
         sch.bind(row, "threadIdx.y")
         for block in reversed(self.chain[:-1]):

@@ -62,7 +62,7 @@ def rows(state: GpuState, block: BlockInfo) -> Sequence[GpuState]:
     if count == 0 or total < MIN_ROWS:
         return ()
     step = GpuRowsStep(tuple(state.blocks[n] for n in (*members, block.name)), count, state.hardware)
-    if not step.fits_somewhere:
+    if not (step.fills_warps and step.fits_somewhere):
         return ()
     return (state.scheduled((*members, block.name), (step,), "rows"),)
 

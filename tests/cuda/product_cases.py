@@ -58,7 +58,7 @@ def plans(spec: str, target: str, kind: str, rows: tuple[int, ...], pipeline: in
         ("byte product", "mma", (STRAIGHT, PADDED), 1),
         ("straight byte product", "mma", (PADDED,), 2),
         ("half sums", "mma", (SWIZZLED,), 2),
-        ("gmm:1,32,32,512,dtype=float16", "split4-rows-mma", (PADDED,), 2),
+        ("gmm:1,32,32,512,dtype=float16", "split4-mma", (PADDED,), 2),
         ("gmm:1,64,64,96,dtype=float16", "wmma", (PADDED,), 2),
         ("byte product", "wmma", (STRAIGHT,), 1),
     ],

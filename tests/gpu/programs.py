@@ -87,6 +87,16 @@ def few_sums() -> Workload:
     return workload_of(te.create_prim_func([rows, sums]), "few sums")
 
 
+def sums_over_axes() -> Workload:
+    """Sums over the last of four axes, and a relu: one element a row, rows along three axes."""
+    values = te.placeholder((3, 4, 8, 64), "float32", "values")
+    k = te.reduce_axis((0, 64), "k")
+    sums = te.compute((3, 4, 8), lambda *i: te.sum(values[(*i, k)], axis=k), "sums")
+    zero = tvm.tirx.const(0, "float32")
+    relu = te.compute(sums.shape, lambda *i: tvm.tirx.max(sums[i], zero), "relu")
+    return workload_of(te.create_prim_func([values, relu]), "sums over axes")
+
+
 def scaled() -> Workload:
     """Each element times two."""
     values = te.placeholder((16, 48), "float32", "values")
@@ -94,8 +104,8 @@ def scaled() -> Workload:
     return workload_of(te.create_prim_func([values, result]), "scaled")
 
 
-SIMPLE_PROGRAMS = {"few sums": few_sums, "scaled": scaled}
-"""Programs of one block that no named operator stands for."""
+SIMPLE_PROGRAMS = {"few sums": few_sums, "sums over axes": sums_over_axes, "scaled": scaled}
+"""Programs without products that no named operator stands for."""
 
 OWN_PROGRAMS = {
     "half convolution": half_convolution,

@@ -21,7 +21,7 @@ CASES = (
     ("grp:1,8,8,16,32,3,1,1", "tiled"),
     ("gmm:1,64,64,128,dtype=float16", "wmma"),
     ("gmm:1,64,64,128,dtype=float16", "mma"),
-    ("gmm:1,16,16,512,dtype=float16", "split4-rows-mma"),
+    ("gmm:1,16,16,512,dtype=float16", "split4-mma"),
     ("byte product", "mma"),
     ("sfm:32,64", "rows"),
     ("nrm:1,64,64", "shared"),

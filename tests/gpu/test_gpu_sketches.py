@@ -70,8 +70,8 @@ def test_both_kinds_of_fragments_are_offered_from_sm_80_on() -> None:
 
 def test_long_sums_of_small_results_are_parted_among_blocks() -> None:
     parted = gpu_context("gmm:1,16,16,512,dtype=float16").sketches
-    assert {"split2-rows-mma", "split4-rows-mma"} <= set(parted)
-    nests = parted["split4-rows-mma"].nests(parted["split4-rows-mma"].sample(np.random.default_rng(0), 8))
+    assert {"split2-mma", "split4-mma"} <= set(parted)
+    nests = parted["split4-mma"].nests(parted["split4-mma"].sample(np.random.default_rng(0), 8))
     launches = [stage.launch for stage in nests.stages if stage.launch is not None]
     assert (launches[0].blocks % 4 == 0).all(), "every part has blocks of its own"
 
