@@ -81,4 +81,4 @@ def divide(standings: Mapping[str, Standing], population: int, rng: np.random.Ge
 def _weight(standing: Standing, record: float) -> float:
     if np.isnan(standing.best):
         return 0.4 if standing.tried < TRIES else 0.02
-    return 0.02 + (record / standing.best) ** _SHARPNESS
+    return float(0.02 + (record / standing.best) ** _SHARPNESS)
