@@ -76,6 +76,7 @@ def test_time_is_up():
 
 def run(monkeypatch, *words):
     monkeypatch.setattr(sys, "argv", ["networks.py", *map(str, words)])
+    monkeypatch.setattr(networks.signal, "signal", lambda *_: None)  # pytest's own handlers stay
     networks.main()
 
 

@@ -120,7 +120,9 @@ def test_records_best_show_stats(tuned, tirtune):
     assert sum(task["trials"] for task in stats["tasks"]) == sum(t["trials"] for t in values["tasks"])
     for command in ("best", "stats"):
         assert all(name in tirtune("records", command, log).out for name in SMALL)
-    assert '"plan_key"' in tirtune("records", "show", log, "#5").out
+    kinds = [json.loads(line)["type"] for line in log.read_text().splitlines()]
+    line = kinds.index("record") + 1
+    assert '"plan_key"' in tirtune("records", "show", log, f"#{line}").out
     assert tirtune("records", "show", log, "sketch:zz").code == 2
 
 

@@ -44,7 +44,7 @@ def test_every_case_holds_on_an_emulated_device(emulator):
 
 
 def test_a_product_on_an_emulated_tensor_core_is_right(emulator):
-    run_cases(emulator, "product_cases.py", "-k", "half sums")
+    run_cases(emulator, "product_cases.py", "-k", "half and sums")
 
 
 @pytest.mark.slow

@@ -144,6 +144,7 @@ class LocalMeasurer(Closing):
         The second one is checked on every input set if it is faster, or alone.
         """
         self._tasks[key]
+        self.supervisor.poll(0.0)  # whoever was kept may have ended meanwhile
         builds = [
             self._kept.take(key, plan) or self._builder.submit(key, plan)
             for plan in (first, second)
