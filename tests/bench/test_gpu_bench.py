@@ -96,6 +96,7 @@ def test_pytorch_computes_what_the_workload_computes(text):
 @pytest.mark.tvm
 def test_a_side_that_fails_leaves_the_others():
     pytest.importorskip("torch")
+
     def fail():
         raise RuntimeError("no kernel")
 
