@@ -24,6 +24,15 @@ def test_good_traces_pass():
         ]
     )
     check_trace([[["Annotate", ["b0", 16], ["pragma_auto_unroll_max_step"], []]], []])
+    check_trace(
+        [
+            [
+                ["Annotate", ["l1", 1], ["pragma_tirtune_stream"], []],
+                ["Annotate", ["b0", 1], ["permuted_layout"], []],
+            ],
+            [],
+        ]
+    )
     check_trace([[["Annotate", ["b0", "SSR"], ["meta_schedule.tiling_structure"], []]], []])
     check_trace(
         [[["TransformLayout", ["b0", graph({"type": "ffi.String", "data": "i"})], [0, 0, None, 0], []]], []]

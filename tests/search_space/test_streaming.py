@@ -1,11 +1,13 @@
 """Non-temporal stores: offered for large results, in the machine code where chosen, and right."""
 
+import json
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from records.trace_check import check_trace
 from search_space.candidate import Context, materialize, sketch_plan
 from search_space.cpu import CPU_RULES
 from search_space.generate import generate
@@ -76,7 +78,7 @@ def both(context):
         if not sketch.valid(row[None])[0]:  # a tile: any will do
             row = sketch.sample(np.random.default_rng(5), 1)[0]
             row[[slot.name.endswith(".stream") for slot in sketch.space.slots]] = stream
-        yield materialize(context, sketch_plan(sketch, row)).module
+        yield materialize(context, sketch_plan(sketch, row))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_only_large_results_are_streamed(make, name):
 def test_stores_past_the_caches_end_with_a_fence(make):
     context = sketches(make((SIDE, SIDE)), TARGET)
     plain, streamed = (
-        compile_module(module, context.target).mod.inspect_source("s") for module in both(context)
+        compile_module(made.module, context.target).mod.inspect_source("s") for made in both(context)
     )
     assert not re.search(r"\bvmovnt|\bmfence\b", plain)
     assert re.search(r"\bvmovntps\b", streamed)
@@ -104,7 +106,9 @@ def test_stores_past_the_caches_end_with_a_fence(make):
 def test_streamed_results_are_the_same(make):
     context = sketches(make((SIDE, SIDE)))
     results = []
-    for module in both(context):
+    for made in both(context):
+        module = made.module
+        check_trace(json.loads(made.trace or ""))  # a record of it can be applied
         tensors = [tvm.runtime.tensor(a) for a in arguments(context)]
         compile_module(module, context.target)["main"](*tensors)
         results.append(tensors[-1].numpy())
