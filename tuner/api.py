@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from records.store import RecordStore
 from search_space.hardware import resolve_target
@@ -33,7 +33,10 @@ from tuner.result import TuneResult
 from tuner.session import Session
 from tuner.tasks import Task, merge
 
-Workloads: TypeAlias = Any
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+Workloads: TypeAlias = "str | Path | Program | IRModule | PrimFunc | Task | ExportedProgram"
 """What may be tuned or compiled: a command-line text or path, a model (:class:`tuner.frontends.Program`), an
 IRModule, a PrimFunc, a :class:`tuner.tasks.Task` or a ``torch.export.ExportedProgram``."""
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cost_models.gpu.kernels import Kernel, kernels_of
+from cost_models.gpu.kernels import Kernel
 from cost_models.gpu.transactions import WARP
-from search_space.nest import Floats, ProgramNests
+from search_space.nest import Floats
 
 if TYPE_CHECKING:
     from search_space.hardware_gpu import GpuHardware
@@ -110,20 +110,4 @@ def kernel_seconds(kernel: Kernel, hardware: GpuHardware) -> KernelSeconds:
         dram * kernel.runs,
         latency * kernel.runs,
         total * kernel.runs,
-    )
-
-
-def draft_gpu_seconds(nests: ProgramNests, hardware: GpuHardware) -> Floats:
-    """Predict run times without any measurement of the program.
-
-    Args:
-        nests: N candidates.
-        hardware: The GPU.
-
-    Returns:
-        [N] seconds.
-    """
-    kernels = kernels_of(nests.stages, hardware)
-    return np.asarray(
-        sum((kernel_seconds(kernel, hardware).total for kernel in kernels), start=np.zeros(nests.size))
     )

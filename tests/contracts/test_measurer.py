@@ -88,7 +88,7 @@ def test_compare_gives_the_ratio_of_second_to_first(measurer: Measurer, task: Me
     assert comparison.ratio is not None
     assert comparison.low is not None and comparison.high is not None
     assert comparison.low <= comparison.ratio <= comparison.high < 1.0
-    assert comparison.is_second_faster
+    assert comparison.is_separated
     failed = measurer.compare(task.key, GOOD, BAD)
     assert failed.ratio is None
     assert failed.failure is not None

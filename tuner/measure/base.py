@@ -226,11 +226,6 @@ class Comparison:
             return True
         return self.is_separated or self.high - self.low < narrow
 
-    @property
-    def is_second_faster(self) -> bool:
-        """Whether the second plan is faster and the difference is not noise."""
-        return self.is_separated and self.high is not None and self.high < 1.0
-
 
 class Measurer(Protocol):
     """Builds, runs and checks candidates.
