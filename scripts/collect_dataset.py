@@ -18,8 +18,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from math import inf
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -34,7 +33,7 @@ from tuner.errors import JobFailed
 from tuner.measure.base import Measurer, MeasureTask
 from tuner.measure.local import LocalMeasurer
 from tuner.measure.options import MeasureOptions
-from tuner.measure.timing import RacePolicy
+from tuner.measure.timing import NO_RACE
 from tuner.models import RunModel
 from tuner.search import EvolutionarySearch, Proposal, RandomSearch, Scorer
 from tuner.workloads import named_workload
@@ -50,7 +49,7 @@ STEM_EXTENTS = (64, 80, 96, 112, 128, 160, 192)
 """Extents of first layers: few input channels, many positions."""
 MAX_FLOPS = 1.2e9
 BATCH = 16
-UNRACED = MeasureOptions(race=RacePolicy(hopeless_ratio=inf, slow_ratio=inf, least_repeats=7, most_repeats=7))
+UNRACED = MeasureOptions(race=replace(NO_RACE, least_repeats=7, most_repeats=7))
 """Seven repeats of a millisecond each, however slow the candidate is."""
 
 
