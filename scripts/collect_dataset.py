@@ -216,6 +216,7 @@ def main(
     directory.mkdir(parents=True, exist_ok=True)
     target = resolve_target()
     hardware = hardware_of(target)
+    assert isinstance(hardware, Hardware)
     with LocalMeasurer(UNRACED) as measurer:
         for index, spec in itertools.islice(workloads(operators.split(","), seed), most):
             path = directory / f"{seed}-{index:03d}-{spec.split(':')[0]}.npz"

@@ -172,10 +172,10 @@ def tune_variants(
         runs.append({"workload": problem.text, "variant": name, **run.to_dict()})
     if a.rounds:
         say(f"{problem.text}, seed {seed}: {len(runs)} kernels in turns")
-        entries = [Entry(run["variant"], "tirtune", {"log": run["log"]}) for run in runs]
+        entries = [Entry(row["variant"], "tirtune", {"log": row["log"]}) for row in runs]
         outcomes = interleave(problem, entries, threads, a.rounds)
-        for run in runs:
-            run["final_seconds"] = outcomes[run["variant"]].seconds
+        for row in runs:
+            row["final_seconds"] = outcomes[row["variant"]].seconds
     return runs
 
 

@@ -61,7 +61,11 @@ def main(
     except (TirtuneError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     texts = only or PROBLEMS
-    machine = {"device": device_name(resolved), "target": target_text(resolved), "minutes": minutes}
+    machine: dict[str, Any] = {
+        "device": device_name(resolved),
+        "target": target_text(resolved),
+        "minutes": minutes,
+    }
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="tirtune-gpu-") as folder:
         judge = Judge(machine["target"], compiled)

@@ -81,11 +81,13 @@ def measure(threads: int) -> dict[str, Any]:
     """Measure in this process: the best rate over all numbers of accumulators."""
     import numpy as np
 
-    from search_space.hardware import hardware_of, resolve_target
+    from search_space.hardware import Hardware, hardware_of, resolve_target
     from search_space.tvm_api import tvm
 
     target = resolve_target(None, threads)
-    lanes = hardware_of(target).lanes(4)
+    hardware = hardware_of(target)
+    assert isinstance(hardware, Hardware)
+    lanes = hardware.lanes(4)
     rates: dict[int, float] = {}
     for accumulators in ACCUMULATORS:
         executable = tvm.compile(kernel(threads, lanes, accumulators), target)

@@ -19,8 +19,10 @@ FLOAT32 = (
 
 FLOAT16 = tuple(f"gmm:1,{n},{n},{n},dtype=float16" for n in (1024, 2048, 4096, 8192))
 
-PROBLEMS = (FLOAT32[1], FLOAT16[2], FLOAT32[0], FLOAT16[0], *FLOAT32[2:4], FLOAT16[3], *FLOAT32[4:6])
-PROBLEMS += (FLOAT16[1], *FLOAT32[6:])
+PROBLEMS = (
+    *(FLOAT32[1], FLOAT16[2], FLOAT32[0], FLOAT16[0], *FLOAT32[2:4], FLOAT16[3], *FLOAT32[4:6]),
+    *(FLOAT16[1], *FLOAT32[6:]),
+)
 """Both kinds mixed, so that a run that ends early has figures of each."""
 
 

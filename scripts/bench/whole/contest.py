@@ -54,7 +54,7 @@ def contest(
     layers: dict[str, Any] = {}
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        np.savez(scratch / "feeds.npz", **feeds)
+        np.savez(scratch / "feeds.npz", **dict[str, Any](feeds))
         common = {"model": str(model), "feeds": str(scratch / "feeds.npz")}
         common["reference"] = str(scratch / "reference.npy")
         with Contestant("onnxruntime", threads, worker=WORKER) as first:
