@@ -90,6 +90,13 @@ def test_bad_files(tmp_path):
         load(f"{path}:f")
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.py:f"])
+def test_a_folder_is_called_one(tmp_path, name):
+    (tmp_path / name.partition(":")[0]).mkdir()
+    with pytest.raises(UserError, match=r"cannot read '.*model\.(onnx|py)': a folder, not a file"):
+        load(str(tmp_path / name))
+
+
 def test_unknown_words_list_the_forms():
     with pytest.raises(UserError, match=r"unknown workload 'resnet'.*\.onnx.*gmm.*file\.py:function"):
         load("resnet")

@@ -82,6 +82,35 @@ def test_a_short_kernel_that_had_to_wait_for_a_cpu_at_first_is_timed_all_the_sam
     assert not race.is_quick
 
 
+@pytest.mark.parametrize("stalls", [[0.005, 0.004], [0.020, 0.006], [0.030, 0.008]])
+def test_stalls_in_single_calls_are_not_taken_for_the_kernel(stalls: list[float]) -> None:
+    race = Race(POLICY, 20e-6)
+    block = race.first(stalls[0])
+    assert block is not None
+    calls = 1
+    while block is not None:
+        # Only the second call stalls as well; all others take what the kernel takes.
+        total = [block.number * 20e-6 + (stalls[1] if calls == 1 and i == 0 else 0) for i in range(block.repeats)]
+        calls += block.number * block.repeats
+        assert calls < 10_000
+        block = race.add([seconds / block.number for seconds in total])
+    assert not race.is_quick
+    assert race.timing.median == pytest.approx(20e-6)
+
+
+def test_repeats_that_disagree_do_not_end_a_short_kernel() -> None:
+    race = Race(POLICY, 20e-6)
+    assert race.first(25e-6) == Block(40, 1)
+    # All repeats hold a stall of 1 to 4 ms at first.
+    assert race.add([20e-6 + 1e-3 / 40]) == Block(40, POLICY.block_repeats)
+    assert race.add([20e-6 + 2e-3 / 40, 20e-6 + 4e-3 / 40]) is not None
+    assert race.add([20e-6] * 3) is not None
+    assert race.timing.minimum == 20e-6
+    slow = Race(POLICY, 20e-6)
+    assert run(slow, 50e-6, 50e-6, spread=0.02) <= 2
+    assert slow.is_quick
+
+
 @pytest.mark.parametrize("seconds", [1e-5, 1e-3, 0.1])
 def test_without_a_race_nobody_stops_early(seconds: float) -> None:
     race = Race(NO_RACE, seconds / 20)

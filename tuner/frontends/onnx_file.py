@@ -17,6 +17,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from search_space.error_text import last_line
 from search_space.tvm_api import tvm
 from tuner.errors import UserError
+from tuner.frontends.files import require_file
 from tuner.frontends.program import Model
 from tuner.frontends.relax_module import from_relax
 from tuner.units import counted
@@ -106,8 +107,7 @@ def _scalar(expression: Any) -> float | None:
 
 
 def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"cannot read {str(path)!r}: no such file")
+    require_file(path)
     try:
         proto = onnx.load(str(path))
     except Exception as error:

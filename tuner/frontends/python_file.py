@@ -10,6 +10,7 @@ from search_space.tvm_api import IRModule, PrimFunc
 from search_space.user_files import FileRefused, run_file
 from search_space.workload import workload_of
 from tuner.errors import UserError
+from tuner.frontends.files import require_file
 from tuner.frontends.program import Operators, Program
 from tuner.frontends.relax_module import from_relax, has_relax
 
@@ -29,8 +30,7 @@ def from_python_file(spec: str) -> Program:
     """
     path_text, _, name = spec.rpartition(":")
     path = Path(path_text)
-    if not path.is_file():
-        raise UserError(f"cannot read {path_text!r}: no such file (a workload is FILE.py:FUNCTION)")
+    require_file(path, " (a workload is FILE.py:FUNCTION)")
     if not name:
         raise UserError(f"{spec!r} names no function: write {path_text}:FUNCTION")
     try:

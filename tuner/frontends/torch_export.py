@@ -9,6 +9,7 @@ from zipfile import is_zipfile
 from search_space.error_text import first_line
 from search_space.tvm_api import tvm
 from tuner.errors import UserError
+from tuner.frontends.files import require_file
 from tuner.frontends.program import Model
 from tuner.frontends.relax_module import from_relax
 from tuner.units import counted
@@ -34,8 +35,7 @@ def from_torch(source: str | Path | Any, name: str | None = None) -> Model:
     label = str(source) if isinstance(source, (str, Path)) else name or "the exported program"
     if isinstance(source, (str, Path)):
         path = Path(source)
-        if not path.is_file():
-            raise UserError(f"cannot read {label!r}: no such file")
+        require_file(path)
         if not is_zipfile(path):  # torch would say so on standard error, at length
             raise UserError(f"{label} is not a torch.export program: it is no ZIP archive")
         try:

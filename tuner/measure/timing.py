@@ -21,6 +21,9 @@ _NARROW_ALONE = 0.03
 _NARROW_BESIDE = 0.01
 """Relative width at which a candidate is as good as equal to the incumbent: more runs decide nothing."""
 
+_DISAGREEMENT = 1.25
+"""Two repeats of a short kernel that differ by more than this are not believed before a few more have run."""
+
 _LONG_WARM_UPS = 5
 """A first run this many times longer than the warm-up is judged like a warm one."""
 
@@ -109,6 +112,7 @@ class Race:
         self._spent_seconds = 0.0
         self._number = 1
         self._is_calibrated = False
+        self._calibrations_left = 3
 
     @property
     def timing(self) -> Timing:
@@ -144,13 +148,14 @@ class Race:
         """
         policy = self.policy
         self._spent_seconds += sum(seconds) * self._number
-        if not self._is_calibrated:
-            # The first run was cold: choose the number of calls again from warm ones, at most twice.
+        if self._calibrations_left and policy.cache != "flushed":
+            # What ran so far was cold, or its threads had to wait for a CPU: choose the calls of a repeat again.
             wanted = max(1, ceil(policy.repeat_seconds / max(min(seconds), 1e-8)))
-            self._is_calibrated = True
-            # A first run of milliseconds may be a short kernel whose threads had to wait for a CPU.
-            if wanted > 1.5 * self._number or self._number == 1:
+            is_first, self._is_calibrated = not self._is_calibrated, True
+            if wanted > 1.5 * self._number or (is_first and self._number == 1):
+                self._calibrations_left -= 1
                 self._number = wanted
+                self._runs.clear()
                 return Block(wanted, policy.quick_repeats)
         self._runs.extend(seconds)
         if self._is_clearly_slow():
@@ -182,8 +187,14 @@ class Race:
 
     def _is_clearly_slow(self) -> bool:
         policy, incumbent, best = self.policy, self.incumbent_seconds, min(self._runs)
-        ratio = policy.long_ratio if policy.is_long(best) else policy.slow_ratio
-        return incumbent is not None and best > ratio * incumbent
+        if incumbent is None:
+            return False
+        if policy.is_long(best):
+            return best > policy.long_ratio * incumbent
+        # One short repeat, or several that disagree, may hold a stall of milliseconds: more say which is the kernel.
+        count = len(self._runs)
+        disagree = max(self._runs) > _DISAGREEMENT * best and count < policy.least_repeats
+        return best > policy.slow_ratio * incumbent and count >= policy.quick_repeats and not disagree
 
     def _is_separated(self) -> bool:
         timing, incumbent = self.timing, self.incumbent_seconds
