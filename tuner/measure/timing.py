@@ -149,7 +149,7 @@ class Race:
         policy = self.policy
         self._spent_seconds += sum(seconds) * self._number
         if self._calibrations_left and policy.cache != "flushed":
-            # What ran so far was cold, or its threads had to wait for a CPU: choose the calls of a repeat again.
+            # What ran so far was cold, or its threads had to wait for a CPU: choose how many calls again.
             wanted = max(1, ceil(policy.repeat_seconds / max(min(seconds), 1e-8)))
             is_first, self._is_calibrated = not self._is_calibrated, True
             if wanted > 1.5 * self._number or (is_first and self._number == 1):
@@ -169,6 +169,8 @@ class Race:
     def _next(self) -> Block | None:
         policy = self.policy
         count = len(self._runs)
+        if count < policy.quick_repeats and not policy.is_long(min(self._runs)):
+            return Block(self._number, policy.quick_repeats - count)
         if count >= policy.most_repeats or (
             self._spent_seconds >= policy.budget_seconds and count >= self._least_repeats()
         ):
@@ -191,7 +193,7 @@ class Race:
             return False
         if policy.is_long(best):
             return best > policy.long_ratio * incumbent
-        # One short repeat, or several that disagree, may hold a stall of milliseconds: more say which is the kernel.
+        # One short repeat, or several that disagree, may hold a stall of milliseconds: more tell.
         count = len(self._runs)
         disagree = max(self._runs) > _DISAGREEMENT * best and count < policy.least_repeats
         return best > policy.slow_ratio * incumbent and count >= policy.quick_repeats and not disagree
