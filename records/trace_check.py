@@ -37,7 +37,7 @@ INSTRUCTIONS = frozenset(_INSTRUCTION_NAMES.split())
 
 _ANNOTATION = re.compile(
     r"(meta_schedule|tirtune)\.[\w.]{1,64}|software_pipeline_\w{1,32}|pragma_(auto_unroll_max_step|unroll_explicit"
-    r"|unroll|loop_partition_hint|tirtune_stream)|permuted_layout|buffer_dim_align|double_buffer_scope|double_buffer_write|warp_execution"
+    r"|unroll|loop_partition_hint|tirtune_stream|tirtune_prefetch(_result)?)|permuted_layout|buffer_dim_align|double_buffer_scope|double_buffer_write|warp_execution"
     r"|layout_free_buffers|tirx?\.\w{1,64}|schedule_rule|explicit_read_region|explicit_write_region|script_parsing_detect_access"
 )
 

@@ -30,6 +30,14 @@ from search_space.hardware import Hardware
 from search_space.nest import Bools, LoopNest
 from search_space.rules.elementwise import at_least, spatial_nest
 from search_space.rules.epilogue import vector_annotate
+from search_space.rules.prefetching import (
+    BOTH,
+    NOTHING,
+    mark_prefetch,
+    prefetch_slots,
+    prefetched,
+    second_reader,
+)
 from search_space.rules.rfactor import factor_lanes, loop_roles, reduction_lanes, vectorise_partial
 from search_space.rules.row_chain import RowChainStep
 from search_space.rules.row_pieces import piecewise, run_together
@@ -74,7 +82,7 @@ class RowsStep(RowChainStep):
             if block.is_reduction:
                 extent = block.axes[block.reduction[-1]].extent
                 found.append(choice(self._lane_name(block), reduction_lanes(extent, block, self.hardware)))
-        return (*found, *self._stream_slots())
+        return (*found, *self._stream_slots(), *prefetch_slots(self, self.hardware))
 
     def _stream_slots(self) -> tuple[Slot, ...]:
         width = self.hardware.lanes(self.last.writes[0].element_bytes)
@@ -82,9 +90,11 @@ class RowsStep(RowChainStep):
         return stream_slots(self.last, self.hardware) if is_vector else ()
 
     def valid(self, columns: Columns) -> Bools:
-        """Accept where tasks and interleaved rows divide the rows together."""
+        """Accept where tasks and interleaved rows divide the rows; what passes the caches is not fetched."""
         together = columns.choice(self._tasks_name) * columns.choice(self.rows_name)
-        return np.asarray(self.row_count % together == 0)
+        wanted = prefetched(self, self.hardware, columns) == BOTH
+        clash = wanted & streamed(self.last, self.hardware, columns) if self._stream_slots() else False
+        return np.asarray((self.row_count % together == 0) & ~clash)
 
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Factor the reductions, share the rows, attach the passes, vectorise them."""
@@ -125,6 +135,16 @@ class RowsStep(RowChainStep):
             if not block.is_reduction and self._is_vector(block, width):
                 inner = list(sch.get_loops(sch.get_sblock(block.name)))[above:]
                 vector_annotate(sch, inner[-1:], width, unroll=False)
+        self._mark_prefetch(sch, columns, rows)
+
+    def _mark_prefetch(self, sch: Schedule, columns: Columns, together: int) -> None:
+        what = int(prefetched(self, self.hardware, columns)[0])
+        found = second_reader(self)
+        if what == NOTHING or found is None:
+            return
+        block, operand = found
+        loops = list(sch.get_loops(sch.get_sblock(block.name)))
+        mark_prefetch(sch, loops[-2], operand, together, self.rows - 1, what)
 
     @staticmethod
     def _is_vector(block: BlockInfo, width: int) -> bool:

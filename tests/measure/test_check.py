@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,6 +102,25 @@ def test_guards_and_poison() -> None:
     assert int(buffer.raw.ctypes.data) % 64 == 0
     buffer._after[0] = 0
     assert not buffer.guards_hold()
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="this system has no such advice")
+@pytest.mark.parametrize(("elements", "is_huge"), [((8 << 20) // 4 + 3, True), (1 << 10, False)])
+def test_large_buffers_ask_for_huge_pages(elements: int, is_huge: bool) -> None:
+    buffer = GuardedBuffer((elements,), "float32")
+    middle = int(buffer.raw.ctypes.data) + buffer.bytes // 2
+    flags = ""
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        words = line.split()
+        if "-" in words[0] and not words[0].endswith(":"):
+            first, last = (int(word, 16) for word in words[0].split("-"))
+            inside = first <= middle < last
+        elif inside and words[0] == "VmFlags:":
+            flags = line
+    assert ("hg" in flags.split()) == is_huge
+    buffer.poison()
+    assert buffer.guards_hold()
 
 
 @pytest.mark.parametrize(

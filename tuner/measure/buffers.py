@@ -28,6 +28,10 @@ INPUT_SETS = ("random", "integers", "extremes", "zeros")
 GUARD_BYTES = _PAGE = mmap.PAGESIZE
 """Length of the guard band in front of the elements."""
 
+HUGE_BYTES = 4 << 20
+"""Buffers from this size on ask for huge pages, as NumPy does for the arrays that programs pass (NumPy's own
+threshold): a kernel that streams through them is up to half as fast again."""
+
 _GUARD_BYTE = 0xA5
 _POISON_BYTE = 0xFF
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -50,6 +54,8 @@ class GuardedBuffer:
         self.bytes = prod(shape) * element_bytes(dtype)
         body = -(-(self.bytes + _PAGE) // _PAGE) * _PAGE
         self._map = mmap.mmap(-1, body + 3 * _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if self.bytes >= HUGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+            self._map.madvise(mmap.MADV_HUGEPAGE, 2 * _PAGE, self.bytes // _PAGE * _PAGE)
         self._raw: NDArray[np.uint8] = np.frombuffer(self._map, dtype=np.uint8)
         self._before = self._raw[_PAGE : 2 * _PAGE]
         self._after = self._raw[2 * _PAGE + self.bytes : 2 * _PAGE + body]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from search_space.rules.streaming import STREAM
@@ -43,7 +44,7 @@ def stream_stores() -> Any:
 
 
 def _streamed(func: Any) -> Any:
-    arguments = _arguments(func)
+    arguments = arguments_of(func)
     sources: dict[str, str] = {}
 
     def store(node: Any) -> Any:
@@ -62,12 +63,17 @@ def _streamed(func: Any) -> Any:
         return body
 
     body = tvm_ffi.structural_map(func.body, (tirx.AttrStmt, marked))
+    return func if body.same_as(func.body) else func.with_body(with_llvm(body, sources))
+
+
+def with_llvm(body: Any, sources: Mapping[str, str]) -> Any:
+    """Give a body the functions in LLVM's language that it calls."""
     for source in sources.values():
         body = tirx.AttrStmt(tirx.IntImm("int32", 0), "pragma_import_llvm", tvm.ir.StringImm(source), body)
-    return func if body.same_as(func.body) else func.with_body(body)
+    return body
 
 
-def _arguments(func: Any) -> list[Any]:
+def arguments_of(func: Any) -> list[Any]:
     """Return the function's buffers, and the flat ones that are declared on their memory."""
     found = list(func.params)
 
