@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from search_space.rewrites.base import Rewrite
-from search_space.rewrites.contraction import Contraction, contraction_of
+from search_space.rewrites.contraction import Contraction, contraction_of, grouped_channels
 from search_space.rewrites.fuse_rows import fuse_rows
 from search_space.rewrites.im2col import im2col
 from search_space.rewrites.moments import piecewise_moments
@@ -20,7 +20,8 @@ from search_space.rewrites.softmax import softmax
 from search_space.rewrites.split_reduction import split_reduction
 from search_space.rewrites.transposed import decompose_by_phase
 from search_space.rewrites.winograd import MATRICES, winograd
-from search_space.rewrites.winograd_tiles import winograd_tiles
+from search_space.rewrites.winograd_phases import winograd_phases
+from search_space.rewrites.winograd_tiles import EDGES, winograd_tiles
 
 ROW_TILES = range(5, 15)
 """Register-tile heights that keep enough multiply-adds in flight with 2 to 4 vectors a row."""
@@ -81,7 +82,7 @@ def alternatives(func: Any, has_caches: bool = True, splits: SplitLimits = CPU_S
     try:
         program = lift(func)
     except NotLiftable:
-        return []
+        return _of_phases(func)
     on_rows = [softmax(program), softmax(program, LANES), row_tails(program, LANES)]
     if has_caches:
         on_rows += [online_softmax(program, LANES), piecewise_moments(program, LANES)]
@@ -92,7 +93,7 @@ def alternatives(func: Any, has_caches: bool = True, splits: SplitLimits = CPU_S
         return of_rows
     phases = decompose_by_phase(program)
     if phases is not None:  # every other form would multiply by the inserted zeros
-        return [phases]
+        return [phases, *_of_phases(func)]
     found: list[Rewrite | None] = [*of_rows, fuse_rows(program), im2col(program)]
     found += _winograd(program, contraction)
     found += _covered(program, contraction)
@@ -101,14 +102,26 @@ def alternatives(func: Any, has_caches: bool = True, splits: SplitLimits = CPU_S
     return [r for r in found if r is not None]
 
 
+def _of_phases(func: Any) -> list[Rewrite]:
+    """Winograd on the phases of a transposed convolution."""
+    try:
+        program = lift(func, joins_phases=True)
+    except NotLiftable:
+        return []
+    return [r for edge in EDGES if (r := winograd_phases(program, edge)) is not None]
+
+
 def _winograd(program: Program, contraction: Contraction) -> list[Rewrite | None]:
     """The transforms cost as much as they save where there are few channels on either side.
 
     Programs by rows of tiles are for every other kernel and stride, and for large images.
     """
-    sides = (contraction.channels, contraction.columns)
+    columns = prod(a.extent for a in contraction.columns)
+    if (grouped := grouped_channels(contraction)) >= 0:
+        groups = contraction.data.shape[grouped] // contraction.channels[0].extent
+        columns = contraction.batch[0].extent // groups
     found: list[Rewrite | None] = []
-    if all(prod(a.extent for a in side) >= MIN_WINOGRAD_CHANNELS for side in sides):
+    if min(columns, prod(a.extent for a in contraction.channels)) >= MIN_WINOGRAD_CHANNELS:
         found = [winograd(program, edge) for edge in MATRICES]
     is_small = prod(contraction.stage.shape) <= MAX_WHOLE_RESULTS
     return found if any(found) and is_small else [*found, winograd_tiles(program)]

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from search_space.rewrites.affine import Dim, axes_in, fit, split_conditions
+import numpy as np
+
+from search_space.rewrites.affine import MAX_POINTS, Dim, axes_in, evaluate, fit, split_conditions
 from search_space.rewrites.program import Axis, Program, Stage, map_loads, substitute
 from search_space.tvm_api import tirx, tvm, tvm_ffi
 
@@ -236,3 +238,34 @@ def without_copies(contraction: Contraction) -> Any:
         return tirx.BufferLoad(data.buffer, load.indices) if load.source.same_as(data.direct) else load
 
     return map_loads(contraction.stage.value, visit)
+
+
+def grouped_channels(contraction: Contraction) -> int:
+    """Return which dimension of the data holds the channels of all groups of a grouped convolution.
+
+    Its index is ``co // columns * channels + ci``: the result's columns lie group by group, and each group
+    reads channels of its own.
+
+    Args:
+        contraction: The contraction.
+
+    Returns:
+        The dimension, or -1 if there are no such groups.
+    """
+    data, batch, channels = contraction.data, contraction.batch, contraction.channels
+    unknown = [d for d, dim in enumerate(data.dims) if dim is None]
+    if len(batch) != 1 or len(channels) != 1 or len(unknown) != 1 or contraction.columns:
+        return -1
+    (column,), (channel,), (d,) = batch, channels, unknown
+    if data.shape[d] % channel.extent or column.extent * channel.extent > MAX_POINTS:
+        return -1
+    groups = data.shape[d] // channel.extent
+    if groups < 2 or column.extent % groups:
+        return -1
+    co, ci = np.meshgrid(np.arange(column.extent), np.arange(channel.extent), indexing="ij")
+    try:
+        found = evaluate(data.indices[d], [(column.var, co), (channel.var, ci)])
+    except ValueError:
+        return -1
+    expected = co // (column.extent // groups) * channel.extent + ci
+    return d if np.array_equal(np.broadcast_to(found, expected.shape), expected) else -1

@@ -137,11 +137,13 @@ def constant(value: Any) -> int | None:
     return int(value.value) if isinstance(value, tirx.IntImm) else None
 
 
-def lift(func: Any) -> Program:
+def lift(func: Any, joins_phases: bool = False) -> Program:
     """Take an unscheduled PrimFunc apart.
 
     Args:
         func: A PrimFunc in TensorIR form: blocks under perfect loop nests, one loop an iterator.
+        joins_phases: Whether a result that is written at ``q * s + r`` by two iterators counts as written by
+            one, of which they are quotient and remainder.
 
     Returns:
         Its stages.
@@ -154,14 +156,14 @@ def lift(func: Any) -> Program:
         raise NotLiftable("the function has no root block")
     body = root.block.body
     statements = list(body.seq) if isinstance(body, tirx.SeqStmt) else [body]
-    stages = tuple(_lift_stage(s) for s in statements)
+    stages = tuple(_lift_stage(s, joins_phases) for s in statements)
     for i, stage in enumerate(stages):
         if any(stage.buffer.same_as(other.buffer) for other in stages[:i]):
             raise NotLiftable(f"buffer {stage.buffer.name} is written by two blocks")
     return Program(func, tuple(p for p in func.params if hasattr(p, "shape")), stages)
 
 
-def _lift_stage(statement: Any) -> Stage:
+def _lift_stage(statement: Any, joins_phases: bool) -> Stage:
     loops: list[tuple[Any, int]] = []
     while isinstance(statement, tirx.For):
         extent = constant(statement.extent)
@@ -193,6 +195,8 @@ def _lift_stage(statement: Any) -> Stage:
     store = block.body
     if not isinstance(store, tirx.BufferStore) or block.match_buffers or block.alloc_buffers:
         raise NotLiftable(f"block {name} is not a single store")
+    if joins_phases:
+        store, spatial = _joined_phases(store, spatial)
     axes = _store_axes(name, store, spatial)
     value, combiner = store.value, None
     if block.init is not None:
@@ -231,6 +235,35 @@ def _store_axes(name: str, store: Any, spatial: list[Axis]) -> tuple[Axis, ...]:
     if any(a.extent > 1 and not any(a is b for b in axes) for a in spatial):
         raise NotLiftable(f"block {name} writes elements more than once")
     return tuple(axes)
+
+
+def _joined_phases(store: Any, spatial: list[Axis]) -> tuple[Any, list[Axis]]:
+    """Replace pairs of iterators that write at ``q * s + r`` by one, in the order of the indices."""
+
+    def axis_of(value: Any) -> Axis | None:
+        return next((a for a in spatial if hasattr(value, "ty") and value.same_as(a.var)), None)
+
+    left, replaced, indices = list(spatial), [], []
+    for index in store.indices:
+        product = index.a if isinstance(index, tirx.Add) else None
+        if not isinstance(product, tirx.Mul):
+            indices.append(index)
+            continue
+        quotient, remainder = axis_of(product.a), axis_of(index.b)
+        if quotient is None or remainder is None or constant(product.b) != remainder.extent:
+            indices.append(index)
+            continue
+        stride = remainder.extent
+        joined = Axis(tirx.Var(str(quotient.name), "int32"), quotient.extent * stride)
+        left = [joined if a is quotient else a for a in left if a is not remainder]
+        replaced += [
+            (quotient.var, tirx.floordiv(joined.var, stride)),
+            (remainder.var, tirx.floormod(joined.var, stride)),
+        ]
+        indices.append(joined.var)
+    if not replaced:
+        return store, spatial
+    return tirx.BufferStore(store.buffer, substitute(store.value, replaced), indices), left
 
 
 def _combined(name: str, store: Any) -> tuple[Any, str]:

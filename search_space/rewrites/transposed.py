@@ -83,7 +83,7 @@ def decompose_by_phase(program: Program) -> Rewrite | None:
     phases: list[Phases] = []
     for d, dim in enumerate(contraction.data.dims):
         if dim is not None and dim.divisor > 1:
-            found = _phases(d, dim)
+            found = phases_of(d, dim)
             if found is None:
                 return None
             phases.append(found)
@@ -93,7 +93,8 @@ def decompose_by_phase(program: Program) -> Rewrite | None:
     return Rewrite("phases", func, 1.0)
 
 
-def _phases(position: int, dim: Dim) -> Phases | None:
+def phases_of(position: int, dim: Dim) -> Phases | None:
+    """Split a zero-dilated dimension of the data by phase; None if it is strided or dilated besides."""
     if dim.spatial is None or dim.tap is None or dim.stride != 1 or abs(dim.dilation) != 1:
         return None
     s = dim.divisor
@@ -141,7 +142,7 @@ def _compute(emitter: Emitter, contraction: Contraction, phases: tuple[Phases, .
         for p in phases:
             base, phase = places[id(p)]
             move = taps[id(p)].var if p.direction == 1 else -taps[id(p)].var
-            source[p.position] = base + _table(phase, p.shift) + move
+            source[p.position] = base + phase_table(phase, p.shift) + move
         lanes = [(places[id(p)][1], taps[id(p)].var) for p in phases]
         return combine("sum", contraction.product(read(source), weight_of(lanes, replaced)), reduction)
 
@@ -156,7 +157,7 @@ def _weight_reader(emitter: Emitter, contraction: Contraction, phases: tuple[Pha
         chosen = list(replaced)
         inside = []
         for p, (phase, tap) in zip(phases, lanes, strict=True):
-            original = _table(phase, p.first) + tap * p.stride
+            original = phase_table(phase, p.first) + tap * p.stride
             chosen.append((p.tap.var, original))
             if not p.is_complete:
                 inside.append(original < p.tap.extent)
@@ -201,7 +202,7 @@ def _is_affine(table: tuple[int, ...]) -> bool:
     return len({b - a for a, b in itertools.pairwise(table)}) <= 1
 
 
-def _table(position: Any, table: tuple[int, ...]) -> Any:
+def phase_table(position: Any, table: tuple[int, ...]) -> Any:
     """Return ``table[position]`` as arithmetic: affine where possible, else by comparisons."""
     if len(set(table)) == 1:
         return tvm.tirx.const(table[0], "int32")

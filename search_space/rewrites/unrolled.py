@@ -24,6 +24,12 @@ from search_space.rewrites.fuse_rows import joined
 from search_space.rewrites.program import constant, loads_of, substitute
 from search_space.tvm_api import PrimFunc, tirx, tvm
 
+_ALIGN = "buffer_dim_align"
+"""TVM's annotation of blocks: buffer, dimension, factor and remainder of its stride."""
+_APART = (32, 16)
+"""Outputs of one point lie an odd number of lines (of 16 elements) apart: at a power of two, as channels
+usually have it, the 16 or 36 stores of one transform would displace each other from one set of a cache."""
+
 Matrix = tuple[tuple[float, ...], ...]
 
 
@@ -141,7 +147,8 @@ def _nest(block: Any, transform: Transform) -> Any:
         tirx.IterVar(tvm.ir.Range(0, extent), variable, tirx.IterVar.DataPar, "")
         for _, extent, variable in loops
     ]
-    new_block = tvm.s_tir.SBlock(iterators, region[0], region[1], block.name_hint, body)
+    apart = {_ALIGN: [[0, transform.unrolled[0], *_APART]]} if len(counted) == 1 else {}
+    new_block = tvm.s_tir.SBlock(iterators, region[0], region[1], block.name_hint, body, annotations=apart)
     outer = [tirx.Var(name, "int32") for name, _, _ in loops]
     nest: Any = tvm.s_tir.SBlockRealize(outer, True, new_block)
     for variable, (_, extent, _) in reversed(list(zip(outer, loops, strict=True))):

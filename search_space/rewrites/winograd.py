@@ -25,7 +25,7 @@ from math import prod
 from typing import Any
 
 from search_space.rewrites.base import Rewrite
-from search_space.rewrites.contraction import Contraction, contraction_of
+from search_space.rewrites.contraction import Contraction, contraction_of, grouped_channels
 from search_space.rewrites.emit import Emitter, Layout, combine, emit, reduce_axes
 from search_space.rewrites.fuse_rows import joined, separated
 from search_space.rewrites.layouts import split_layout
@@ -52,6 +52,8 @@ class Geometry:
         outer: The other row iterators of the result.
         tiles: Number of tiles along both dimensions.
         rows_last: Whether rows are innermost in the result (channels first).
+        columns: The column iterators of the result; with groups, the one that the channels depend on too.
+        grouped: Dimension of the data that holds the channels of all groups, or -1 without groups.
     """
 
     edge: int
@@ -61,6 +63,8 @@ class Geometry:
     outer: tuple[Axis, ...]
     tiles: tuple[int, int]
     rows_last: bool
+    columns: tuple[Axis, ...]
+    grouped: int = -1
 
     @property
     def row_extents(self) -> tuple[int, ...]:
@@ -102,15 +106,15 @@ def winograd(program: Program, edge: int) -> Rewrite | None:
 def _geometry(contraction: Contraction, edge: int) -> Geometry | None:
     data, stage = contraction.data, contraction.stage
     floats = (data.dtype, contraction.weight.dtype, stage.dtype)
-    if (
-        contraction.batch
-        or not contraction.columns
-        or not is_regular(contraction)
-        or set(floats) != {"float32"}
-    ):
+    grouped = grouped_channels(contraction)
+    columns = contraction.batch if grouped >= 0 else contraction.columns
+    if (contraction.batch and grouped < 0) or not columns:
         return None
+    if not is_regular(contraction) or set(floats) != {"float32"}:
+        return None
+    others = [dim for d, dim in enumerate(data.dims) if d != grouped]
     if (
-        any(d is None or (not d.is_plain and not d.is_window) for d in data.dims)
+        any(d is None or (not d.is_plain and not d.is_window) for d in others)
         or len(contraction.windows) != 2
     ):
         return None
@@ -135,6 +139,8 @@ def _geometry(contraction: Contraction, edge: int) -> Geometry | None:
         outer=tuple(a for a in contraction.rows if not any(a is s for s in spatial)),
         tiles=(-(-spatial[0].extent // edge), -(-spatial[1].extent // edge)),
         rows_last=any(stage.axes[-1] is a for a in contraction.rows),
+        columns=columns,
+        grouped=grouped,
     )
 
 
@@ -144,7 +150,7 @@ def _compute(
     stage, matrices = contraction.stage, MATRICES[geometry.edge]
     size = geometry.edge + 2
     rows = prod(geometry.row_extents)
-    channels, columns = contraction.channels, contraction.columns
+    channels, columns = contraction.channels, geometry.columns
     tiles = _tiles(emitter, contraction, geometry, transforms)
     kernel = _kernel(emitter, contraction, geometry, transforms)
     loops = reduce_axes(channels)
@@ -152,12 +158,16 @@ def _compute(
     def product(uv: Any, *index: Any) -> Any:
         row, others = (index[-1], index[:-1]) if geometry.rows_last else (index[0], index[1:])
         inner = [loop.var for loop in loops]
+        source = inner
+        if geometry.grouped >= 0:
+            bound = [(a.var, i) for a, i in zip((*columns, *channels), (*others, *inner), strict=True)]
+            source = [substitute(contraction.data.indices[geometry.grouped], bound)]
         weight = [*others, *inner] if geometry.rows_last else [*inner, *others]
-        return combine("sum", tiles(uv, *geometry.placed(row, inner)) * kernel(uv, *weight), loops)
+        return combine("sum", tiles(uv, *geometry.placed(row, source)) * kernel(uv, *weight), loops)
 
     shape = [size * size, *geometry.placed(rows, [a.extent for a in columns])]
     names = ["uv", *geometry.placed("p", [a.name for a in columns])]
-    by_columns = len(columns) == 1 and not geometry.rows_last
+    by_columns = len(columns) == 1 and not geometry.rows_last and geometry.grouped < 0
     marks = {TILE_COLUMNS: 1} if by_columns else None
     products = emitter.compute(shape, product, stage.name, names, marks=marks)
 
@@ -194,13 +204,18 @@ def _tiles(
         row, inner = (index[-1], index[:-1]) if geometry.rows_last else (index[0], index[1:])
         *outer, tile_h, tile_w = separated(row, geometry.row_extents)
         bound = [(x.var, i) for x, i in zip(geometry.outer, outer, strict=True)]
-        bound += [(x.var, i) for x, i in zip(contraction.channels, inner, strict=True)]
+        if geometry.grouped < 0:
+            bound += [(x.var, i) for x, i in zip(contraction.channels, inner, strict=True)]
         source = [substitute(i, bound) for i in data.indices]
+        if geometry.grouped >= 0:
+            source[geometry.grouped] = inner[0]
         for d, offset, tile, inside in zip(geometry.dims, offsets, (tile_h, tile_w), (a, b), strict=True):
             source[d] = tile * edge + inside.var + offset
         return te.sum(read(source), axis=[a, b])
 
     inner_extents = [x.extent for x in contraction.channels]
+    if geometry.grouped >= 0:
+        inner_extents = [data.shape[geometry.grouped]]
     shape = [size * size, *geometry.placed(prod(geometry.row_extents), inner_extents)]
     names = ["uv", *geometry.placed("p", [x.name for x in contraction.channels])]
     tensor = emitter.compute(shape, gather, f"{stage.name}_tiles", names)
@@ -224,9 +239,9 @@ def _kernel(
     stage, weight = contraction.stage, contraction.weight
     size = geometry.edge + 2
     own = (
-        (*contraction.columns, *contraction.channels)
+        (*geometry.columns, *contraction.channels)
         if geometry.rows_last
-        else (*contraction.channels, *contraction.columns)
+        else (*contraction.channels, *geometry.columns)
     )
     a, b = te.reduce_axis((0, 3), name="a"), te.reduce_axis((0, 3), name="b")
 

@@ -92,9 +92,11 @@ class RowsStep(RowChainStep):
     def valid(self, columns: Columns) -> Bools:
         """Accept where tasks and interleaved rows divide the rows; what passes the caches is not fetched."""
         together = columns.choice(self._tasks_name) * columns.choice(self.rows_name)
-        wanted = prefetched(self, self.hardware, columns) == BOTH
-        clash = wanted & streamed(self.last, self.hardware, columns) if self._stream_slots() else False
-        return np.asarray((self.row_count % together == 0) & ~clash)
+        found = np.asarray(self.row_count % together == 0)
+        if self._stream_slots():
+            wanted = prefetched(self, self.hardware, columns) == BOTH
+            found &= ~(wanted & streamed(self.last, self.hardware, columns))
+        return found
 
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Factor the reductions, share the rows, attach the passes, vectorise them."""

@@ -9,21 +9,27 @@ def zero(dtype="float32"):
     return tirx.const(0, dtype)
 
 
-def conv_nhwc(shape, filters, kernel, stride=1, padding=0, dilation=1, epilogue=False, dtype="float32"):
+def conv_nhwc(
+    shape, filters, kernel, stride=1, padding=0, dilation=1, epilogue=False, dtype="float32", groups=1
+):
     """Channels-last convolution with a padding block; bias, residual and ReLU behind if asked."""
     n, h, w, c = shape
     data = te.placeholder(shape, name="data", dtype=dtype)
-    weight = te.placeholder((kernel, kernel, c, filters), name="weight", dtype=dtype)
+    weight = te.placeholder((kernel, kernel, c // groups, filters), name="weight", dtype=dtype)
     padded = topi.nn.pad(data, [0, padding, padding, 0]) if padding else data
     out_h = (h + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     out_w = (w + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     ry, rx = te.reduce_axis((0, kernel), name="ry"), te.reduce_axis((0, kernel), name="rx")
-    rc = te.reduce_axis((0, c), name="rc")
+    rc = te.reduce_axis((0, c // groups), name="rc")
     accumulator = "int32" if dtype == "int8" else dtype
+
+    def source(f):
+        return rc if groups == 1 else f // (filters // groups) * (c // groups) + rc
+
     out = te.compute(
         (n, out_h, out_w, filters),
         lambda b, y, x, f: te.sum(
-            padded[b, y * stride + ry * dilation, x * stride + rx * dilation, rc].astype(accumulator)
+            padded[b, y * stride + ry * dilation, x * stride + rx * dilation, source(f)].astype(accumulator)
             * weight[ry, rx, rc, f].astype(accumulator),
             axis=[ry, rx, rc],
         ),
@@ -83,3 +89,26 @@ def transposed_nchw(shape, filters, kernel, stride, padding, output_padding=0, e
         bias = te.placeholder((1, filters, 1, 1), name="bias")
         return te.create_prim_func([data, weight, bias, topi.nn.relu(topi.add(out, bias))])
     return te.create_prim_func([data, weight, out])
+
+
+def transposed_nhwc(shape, filters, kernel, stride, padding, epilogue=False):
+    """Channels-last transposed convolution over an input that zeros were inserted into."""
+    n, h, w, c = shape
+    data = te.placeholder(shape, name="data")
+    weight = te.placeholder((kernel, kernel, c, filters), name="weight")
+    border = kernel - 1 - padding
+    spread = topi.nn.pad(topi.nn.dilate(data, [1, stride, stride, 1]), [0, border, border, 0])
+    size = [(e - 1) * stride + kernel - 2 * padding for e in (h, w)]
+    ry, rx = te.reduce_axis((0, kernel), name="ry"), te.reduce_axis((0, kernel), name="rx")
+    rc = te.reduce_axis((0, c), name="rc")
+    out = te.compute(
+        (n, *size, filters),
+        lambda b, y, x, f: te.sum(
+            spread[b, y + ry, x + rx, rc] * weight[kernel - 1 - ry, kernel - 1 - rx, rc, f], axis=[ry, rx, rc]
+        ),
+        name="conv",
+    )
+    if not epilogue:
+        return te.create_prim_func([data, weight, out])
+    relu = te.compute(out.shape, lambda *i: tirx.max(out(*i), zero()), name="relu")
+    return te.create_prim_func([data, weight, relu])

@@ -21,6 +21,8 @@ CASES = {
     "no padding": lambda: conv_nhwc((1, 11, 9, 3), 10, 3),
     "channels first": lambda: conv_nchw((1, 4, 7, 7), 10, 3, padding=1, epilogue=True),
     "channels first, batch": lambda: conv_nchw((2, 4, 8, 8), 10, 3, padding=1, epilogue=True),
+    "groups": lambda: conv_nhwc((2, 7, 8, 12), 12, 3, padding=1, groups=3, epilogue=True),
+    "groups, channels first": lambda: conv_nchw((1, 8, 8, 8), 6, 3, padding=1, groups=2),
     "transposed of stride 1": lambda: transposed_nchw((1, 4, 8, 6), 5, 3, 1, 1),
 }
 
@@ -62,7 +64,6 @@ def test_tolerance_scale_covers_the_rounding_error(edge):
         lambda: conv_nhwc((1, 9, 9, 4), 8, 3, dilation=2),
         lambda: conv_nhwc((1, 8, 8, 4), 8, 5, padding=2),
         lambda: conv_nhwc((1, 8, 8, 4), 8, 1),
-        lambda: conv_nchw((1, 8, 8, 8), 8, 3, padding=1, groups=2),
         lambda: conv_nhwc((1, 8, 8, 4), 8, 3, padding=1, dtype="int8"),
     ],
 )
@@ -99,5 +100,8 @@ def test_fewer_multiplications():
 def test_offered_where_there_are_enough_channels():
     wide = {r.name for r in alternatives(conv_nhwc((1, 8, 8, 16), 16, 3, padding=1))}
     narrow = {r.name for r in alternatives(conv_nhwc((1, 8, 8, 3), 16, 3, padding=1))}
-    assert {"winograd2", "winograd4"} <= wide
+    grouped = {r.name for r in alternatives(conv_nhwc((1, 8, 8, 48), 32, 3, padding=1, groups=2))}
+    thin = {r.name for r in alternatives(conv_nhwc((1, 8, 8, 48), 16, 3, padding=1, groups=2))}
+    assert {"winograd2", "winograd4"} <= wide & grouped
+    assert not thin & {"winograd2", "winograd4"}
     assert not narrow & {"winograd2", "winograd4"}
