@@ -35,7 +35,9 @@ MAX_UNROLLED_REDUCTION = 16
 MAX_ROWS_PER_TILE = 32
 MAX_VECTORS_PER_TILE = 8
 MAX_UNROLLED_STATEMENTS = 256
-MAX_UNROLLED_CONDITIONS = 48
+MAX_UNROLLED_CONDITIONS = 96
+"""Seven results by four vectors by three taps: the condition of each is a constant there, and what multiplies
+zeros of the padding is left out."""
 MAX_LOCAL_TILE_BYTES = 256 << 10
 
 

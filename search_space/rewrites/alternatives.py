@@ -19,9 +19,9 @@ from search_space.rewrites.row_tails import row_tails
 from search_space.rewrites.softmax import softmax
 from search_space.rewrites.split_reduction import split_reduction
 from search_space.rewrites.transposed import decompose_by_phase
-from search_space.rewrites.winograd import MATRICES, winograd
+from search_space.rewrites.winograd import EDGES, edges_of, winograd
 from search_space.rewrites.winograd_phases import winograd_phases
-from search_space.rewrites.winograd_tiles import EDGES, winograd_tiles
+from search_space.rewrites.winograd_tiles import winograd_tiles
 
 ROW_TILES = range(5, 15)
 """Register-tile heights that keep enough multiply-adds in flight with 2 to 4 vectors a row."""
@@ -122,7 +122,7 @@ def _winograd(program: Program, contraction: Contraction) -> list[Rewrite | None
         columns = contraction.batch[0].extent // groups
     found: list[Rewrite | None] = []
     if min(columns, prod(a.extent for a in contraction.channels)) >= MIN_WINOGRAD_CHANNELS:
-        found = [winograd(program, edge) for edge in MATRICES]
+        found = [winograd(program, edge) for edge in edges_of(contraction)]
     is_small = prod(contraction.stage.shape) <= MAX_WHOLE_RESULTS
     return found if any(found) and is_small else [*found, winograd_tiles(program)]
 

@@ -11,11 +11,14 @@ after (``out = left * source * right^T`` for every ``rest``, zeros and ones fold
         t00 = d00 - d20; ...
         out[0, rest] = t00 - t02; out[1, rest] = ...
 
+A stub over one iterator alone stands for ``out = left * source``.
+
 The block has one store per output element, so whatever is left of its loops can be vectorised.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,10 +41,10 @@ class Transform:
     """What to write out, and where.
 
     Attributes:
-        block: Name of the stub: a sum over two reduction iterators of one load.
-        matrix: [outputs, inputs], applied along both dimensions.
+        block: Name of the stub: a sum over one or two reduction iterators of one load.
+        matrix: [outputs, inputs], applied along each of these dimensions.
         unrolled: Positions of the spatial iterators that count outputs: one that counts row-major
-            (``outputs**2``), or two (``outputs`` each).
+            (``outputs`` to the power of the dimensions), or one a dimension (``outputs`` each).
         split: Position of an iterator to take apart again, or None.
         extents: Into which extents.
         names: With which names.
@@ -94,7 +97,7 @@ def _block_of(statement: Any) -> Any:
 
 def _nest(block: Any, transform: Transform) -> Any:
     spatial = [iv for iv in block.iter_vars if int(iv.iter_type) == 0]
-    first, second = (iv.var for iv in block.iter_vars if int(iv.iter_type) == 2)
+    taps = [iv.var for iv in block.iter_vars if int(iv.iter_type) == 2]
     value = block.body.value.b
     assert isinstance(value, tvm.ir.TensorLoad), "the stub sums one load"
     counted = [spatial[p].var for p in transform.unrolled]
@@ -122,21 +125,23 @@ def _nest(block: Any, transform: Transform) -> Any:
         ]
 
     outputs, inputs = len(transform.matrix), len(transform.matrix[0])
-    places = [(a, b) for a in range(inputs) for b in range(inputs)]
-    results = [(e, v) for e in range(outputs) for v in range(outputs)]
+    places = list(itertools.product(range(inputs), repeat=len(taps)))
+    results = list(itertools.product(range(outputs), repeat=len(taps)))
     # Iterators of extent one: TVM moves a block to where it is needed only if some iterator starts each
     # region that it writes.
     starts = [tirx.Var(f"v_{n}", "int32") for n in ("e", "v")[: len(counted)]]
 
-    def counted_at(e: int, v: int) -> list[tuple[Any, Any]]:
-        values, extent = ([e * outputs + v], outputs**2) if len(counted) == 1 else ([e, v], outputs)
+    def counted_at(place: Sequence[int]) -> list[tuple[Any, Any]]:
+        values, extent = list(place), outputs
+        if len(counted) == 1:
+            values, extent = [joined(place, [outputs] * len(taps))], outputs ** len(taps)
         return [
             (variable, start * extent + value)
             for variable, start, value in zip(counted, starts, values, strict=True)
         ]
 
-    sources = [index_at(value.indices, [(first, a), (second, b)]) for a, b in places]
-    targets = [index_at(block.body.indices, counted_at(e, v)) for e, v in results]
+    sources = [index_at(value.indices, list(zip(taps, place, strict=True))) for place in places]
+    targets = [index_at(block.body.indices, counted_at(place)) for place in results]
     body = _straight_line(transform.matrix, value.source, sources, block.body.buffer, targets)
     region = [
         [tirx.BufferRegion(value.source, _bounding(sources, analyzer))],
@@ -147,7 +152,7 @@ def _nest(block: Any, transform: Transform) -> Any:
         tirx.IterVar(tvm.ir.Range(0, extent), variable, tirx.IterVar.DataPar, "")
         for _, extent, variable in loops
     ]
-    apart = {_ALIGN: [[0, transform.unrolled[0], *_APART]]} if len(counted) == 1 else {}
+    apart = {_ALIGN: [[0, 0, *_APART]]} if transform.unrolled == (0,) else {}
     new_block = tvm.s_tir.SBlock(iterators, region[0], region[1], block.name_hint, body, annotations=apart)
     outer = [tirx.Var(name, "int32") for name, _, _ in loops]
     nest: Any = tvm.s_tir.SBlockRealize(outer, True, new_block)
@@ -169,6 +174,11 @@ def _straight_line(
         statements.append(tirx.Bind(variable, value))
         return variable
 
+    if len(sources) == inputs:
+        line = [bind(f"d{a}", tirx.BufferLoad(source, at)) for a, at in enumerate(sources)]
+        for value, at in zip(combinations(matrix, line, dtype, bind, "r"), targets, strict=True):
+            statements.append(tirx.BufferStore(target, value, at))
+        return tirx.SeqStmt(statements)
     half: list[list[Any]] = [[] for _ in range(outputs)]
     for b in range(inputs):  # column by column, so that few elements are live at once
         column = [bind(f"d{a}{b}", tirx.BufferLoad(source, sources[a * inputs + b])) for a in range(inputs)]

@@ -10,8 +10,10 @@ from samples import conv_nchw, conv_nhwc, transposed_nchw
 from search_space.hardware import resolve_target
 from search_space.rewrites import alternatives
 from search_space.rewrites.program import lift
-from search_space.rewrites.winograd import MATRICES, winograd
+from search_space.rewrites.toom_cook import minimal_filter
+from search_space.rewrites.winograd import EDGES, winograd
 from search_space.tvm_api import IRModule, Schedule, estimate_flops, tvm
+from tuner.workloads import named_workload
 
 pytestmark = pytest.mark.tvm
 
@@ -27,7 +29,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("edge", sorted(MATRICES))
+@pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("name", CASES)
 def test_same_result(name, edge):
     func = CASES[name]()
@@ -35,10 +37,34 @@ def test_same_result(name, edge):
     check_same(func, rewrite.func, rtol=1e-4, atol=2e-6 * rewrite.tolerance_scale)
 
 
-@pytest.mark.parametrize("edge", sorted(MATRICES))
+LINES = {
+    "three taps": ("c1d:1,13,20,18,3,1,1", 4),
+    "three taps, no padding": ("c1d:1,16,16,16,3,1,0", 5),
+    "five taps": ("c1d:1,16,16,24,5,1,2", 3),
+    "five taps, short": ("c1d:1,9,16,16,5,1,2", 2),
+    "four taps": ("c1d:1,11,16,16,4,1,1", 4),
+    "two taps": ("c1d:1,18,16,16,2,1,0", 6),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_same_result_along_one_dimension(name):
+    text, edge = LINES[name]
+    func = named_workload(text).func
+    rewrite = winograd(lift(func), edge)
+    assert rewrite.name in {r.name for r in alternatives(func)}
+    check_same(func, rewrite.func, rtol=1e-4, atol=2e-6 * rewrite.tolerance_scale)
+
+
+@pytest.mark.parametrize("text", ["c1d:1,16,16,16,3,2,1", "c1d:1,16,16,16,1,1,0", "c1d:1,16,16,16,7,1,3"])
+def test_other_sequences_are_left_alone(text):
+    assert all(winograd(lift(named_workload(text).func), edge) is None for edge in (2, 3, 4))
+
+
+@pytest.mark.parametrize("edge", EDGES)
 def test_matrices_convolve_exactly(edge):
     """A^T [(G g) * (B^T d)] is the correlation of d with g, in exact arithmetic."""
-    matrices = MATRICES[edge]
+    matrices = minimal_filter(edge, 3)
     rng = np.random.default_rng(0)
     data, taps = rng.normal(size=edge + 2), rng.normal(size=3)
     product = (np.array(matrices.weight) @ taps) * (np.array(matrices.data) @ data)
@@ -46,7 +72,7 @@ def test_matrices_convolve_exactly(edge):
     np.testing.assert_allclose(np.array(matrices.result) @ product, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("edge", sorted(MATRICES))
+@pytest.mark.parametrize("edge", EDGES)
 def test_tolerance_scale_covers_the_rounding_error(edge):
     func = conv_nhwc((1, 12, 12, 64), 16, 3, padding=1)
     rewrite = winograd(lift(func), edge)
