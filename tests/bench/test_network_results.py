@@ -47,6 +47,16 @@ def test_the_last_time_of_a_network_counts_and_every_result_names_its_run():
     ]
 
 
+def test_a_host_that_is_slow_for_a_while_does_not_decide():
+    turns = {"tirtune": (2.0, 2.0, 4.0, 4.0, 4.0), "openvino": (3.0, 3.0, 3.0, 6.0, 6.0), "torch": (9.0,) * 5}
+    values = result("a", tirtune=4.0, openvino=3.0, torch=9.0)
+    values["outcomes"] = {side: {"turns_seconds": seconds} for side, seconds in turns.items()}
+    found = ratios(values)
+    assert (found["openvino"], found["torch"]) == (1.5, 2.25)
+    assert found["fastest_peer"] == 1.5
+    assert found["onnxruntime"] is None
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"results": 1}', '{"results": [{"name": "a"}]}'])
 def test_what_holds_no_results_is_named(tmp_path, text):
     path = tmp_path / "x.json"
