@@ -37,6 +37,7 @@ MAY_IMPORT_TVM = {
     "tuner/graph/",
     "tuner/measure/",
     "tuner/peak.py",
+    "tuner/runners.py",
     "tuner/machine.py",
     "tuner/tensor_place.py",
     "tuner/workloads/",

@@ -20,6 +20,7 @@ from tuner.extract import LoweredModel, lower
 from tuner.frontends.program import Model, Operators
 from tuner.frontends.relax_module import from_relax
 from tuner.graph.prepack import prepack
+from tuner.graph.straighten import straighten
 from tuner.graph.weights import lift_weights
 from tuner.measure.build import compile_module, compile_target
 from tuner.tensor_spec import TensorSpec
@@ -85,7 +86,12 @@ def compile_model(
             _check(workload, choices[workload.key])
     try:
         scheduled = _with_schedules(lowered, choices, str(target.kind.name))
-        module, weights = lift_weights(prepack(scheduled, lowered.workloads, compile_target(target)))
+        packed = prepack(scheduled, lowered.workloads, compile_target(target))
+        straight = straighten(packed) if target.kind.name == "llvm" else None
+        if straight is None:
+            module, weights = lift_weights(packed)
+        else:
+            module, weights = straight.module, [straight.weights]
         executable = compile_module(module, target)
     except Exception as error:
         raise JobFailed(f"{lowered.name} does not compile: {last_line(error)}") from error
@@ -99,6 +105,7 @@ def compile_model(
         inputs=lowered.inputs,
         outputs=lowered.outputs,
         coverage=_coverage(lowered, choices),
+        program=None if straight is None else straight.program,
     )
     return CompiledModel(executable, description, weights)
 

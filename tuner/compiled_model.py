@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from tuner.artifact import append, read
 from tuner.cpu_features import missing_features
 from tuner.errors import JobFailed, UserError
 from tuner.placement import beside_workers
+from tuner.runners import Runner, StraightRunner, VirtualMachineRunner, Watch
+from tuner.straight_program import StraightProgram
 from tuner.tensor_place import Place, place_of
 from tuner.tensor_spec import TensorSpec
 
@@ -81,6 +83,7 @@ class Description:
         inputs: Parameters in order.
         outputs: Results in order.
         coverage: One entry per task.
+        program: What ``main`` does; ``None`` if TVM's virtual machine runs it.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Description:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     coverage: tuple[Coverage, ...]
+    program: StraightProgram | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -117,6 +121,7 @@ class Description:
             inputs=tensors(values["inputs"]),
             outputs=tensors(values["outputs"]),
             coverage=tuple(Coverage(**item) for item in values["coverage"]),
+            program=None if values["program"] is None else StraightProgram.from_dict(values["program"]),
         )
 
 
@@ -126,7 +131,8 @@ class CompiledModel:
     Args:
         executable: What ``tvm.compile`` returned, or a loaded runtime module.
         description: Inputs, outputs, threads, coverage.
-        weights: What ``main`` takes as a tuple behind the inputs; nothing is passed when empty.
+        weights: What ``main`` takes besides the inputs: one block of bytes if the description has a
+            program, else the arrays of a tuple, which is not passed when empty.
     """
 
     def __init__(
@@ -135,9 +141,8 @@ class CompiledModel:
         self.description = description
         self._executable = executable
         self._weights = tuple(weights)
-        self._bound: tuple[Any, ...] = ()
         self._place: Place | None = None
-        self._main: Any = None
+        self._runner: Runner | None = None
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -177,8 +182,7 @@ class CompiledModel:
 
     def run_tensors(self, *arrays: Any) -> list[Any]:
         """Do what :meth:`run` does but return TVM tensors, which DLPack hands on without a copy."""
-        function = self._function()
-        return _as_list(function(*self._arguments(arrays), *self._bound))
+        return self._started().run(self._arguments(arrays))
 
     def benchmark(self, repeats: int = 20, *arrays: Any, warmup: int = 3, seed: int = 0) -> Statistics:
         """Time whole runs.
@@ -199,15 +203,15 @@ class CompiledModel:
             raise UserError(f"repeats is {repeats}: it must be at least 1")
         random = np.random.default_rng(seed)
         arguments = self._arguments(arrays or tuple(random_input(tensor, random) for tensor in self.inputs))
-        function = self._function()
+        runner = self._started()
         for _ in range(warmup):
-            function(*arguments, *self._bound)
+            runner.run(arguments)
             self._placed().wait()
         runs: list[float] = []
         with beside_workers():
             for _ in range(repeats):
                 start = time.perf_counter()
-                function(*arguments, *self._bound)
+                runner.run(arguments)
                 self._placed().wait()
                 runs.append(time.perf_counter() - start)
         middles = np.median(random.choice(runs, (1000, len(runs))), axis=1)
@@ -248,31 +252,21 @@ class CompiledModel:
         return path
 
     @contextmanager
-    def instrumented(self, watch: Callable[..., int]) -> Iterator[None]:
-        """Have every call of a run announced.
-
-        Args:
-            watch: Called before and after each call with the function, its name, whether it is still to
-                run, its result, and its arguments; returns 0.
-        """
-        self._function()
-        self._machine.set_instrument(watch)
-        try:
+    def instrumented(self, watch: Watch) -> Iterator[None]:
+        """Have every call of a kernel announced, before and after it."""
+        with self._started().instrumented(watch):
             yield
-        finally:
-            self._machine.set_instrument(_unwatched)
 
-    def _function(self) -> Any:
-        if self._main is None:
-            import tvm_ffi
-            from tvm import relax
-
+    def _started(self) -> Runner:
+        if self._runner is None:
             _fix_threads(self.threads)
-            self._machine = relax.VirtualMachine(self._executable, self._placed().device)
-            self._main = self._machine["main"]
-            if self._weights:
-                self._bound = (tvm_ffi.Array([self._placed().take(array) for array in self._weights]),)
-        return self._main
+            program, place = self.description.program, self._placed()
+            weights = [place.take(array) for array in self._weights]
+            if program is None:
+                self._runner = VirtualMachineRunner(self._executable, place.device, weights)
+            else:
+                self._runner = StraightRunner(self._executable, program, weights[0], self.outputs)
+        return self._runner
 
     def _arguments(self, arrays: tuple[Any, ...]) -> list[Any]:
         if len(arrays) != len(self.inputs):
@@ -335,10 +329,6 @@ def random_input(tensor: TensorSpec, random: np.random.Generator) -> Any:
     return random.standard_normal(tensor.shape).astype(tensor.dtype)
 
 
-def _unwatched(*_: Any) -> int:
-    return 0
-
-
 def _fix_threads(threads: int) -> None:
     global _pool_threads
     if _pool_threads is None:
@@ -371,9 +361,3 @@ def _check(shape: tuple[int, ...], dtype: str, wanted: TensorSpec) -> None:
         raise UserError(
             f"input {wanted.name} must be {wanted.dtype}{list(wanted.shape)}, got {dtype}{list(shape)}"
         )
-
-
-def _as_list(result: Any) -> list[Any]:
-    if hasattr(result, "__dlpack__"):
-        return [result]
-    return [leaf for field in result for leaf in _as_list(field)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -53,14 +54,13 @@ def profile_layers(
     current: list[tuple[str, str, float]] = []
     began = 0.0
 
-    def watch(function: Any, name: Any, before: bool, result: Any, *arguments: Any) -> int:
+    def watch(symbol: str, shapes: Sequence[tuple[int, ...]], before: bool) -> None:
         nonlocal began
         now = time.perf_counter()
         if before:
             began = time.perf_counter()
-        elif not str(name).startswith("vm.builtin."):
-            current.append((str(name), _shapes(arguments), now - began))
-        return 0
+        else:
+            current.append((symbol, _text(shapes), now - began))
 
     with model.instrumented(watch):
         for _ in range(repeats):
@@ -74,7 +74,6 @@ def profile_layers(
     ]
 
 
-def _shapes(arguments: tuple[Any, ...]) -> str:
-    tensors = [a for a in arguments if hasattr(a, "__dlpack__")]
-    words = ["x".join(str(int(extent)) for extent in tensor.shape) or "scalar" for tensor in tensors]
+def _text(shapes: Sequence[tuple[int, ...]]) -> str:
+    words = ["x".join(map(str, shape)) or "scalar" for shape in shapes]
     return f"{','.join(words[:-1])}->{words[-1]}" if words else ""

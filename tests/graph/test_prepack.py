@@ -56,5 +56,6 @@ def test_a_model_stores_panels_and_computes_the_same():
     )
     array = np.random.default_rng(0).standard_normal((8, 16)).astype("float32")
     np.testing.assert_allclose(with_panels.run(array)[0], plain.run(array)[0], rtol=1e-5, atol=1e-5)
-    shapes = sorted(w.shape for w in with_panels._weights)
-    assert shapes == [(4, 16, 4), (4, 16, 4), (16,), (16,)]
+    program = with_panels.description.program
+    operands = {o for step in program.steps for o in step.operands if o.space == "weights"}
+    assert sorted(o.shape for o in operands) == [(4, 16, 4), (4, 16, 4), (16,), (16,)]
