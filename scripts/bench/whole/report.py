@@ -28,9 +28,9 @@ def ratios(result: Mapping[str, Any]) -> dict[str, float | None]:
 def _faster(result: Mapping[str, Any], first: str, second: str) -> float | None:
     """Return the seconds of the second side over those of the first."""
     outcomes = result.get("outcomes", {})
-    turns = [outcomes.get(side, {}).get("turns_seconds", ()) for side in (first, second)]
-    if turns[0] and len(turns[0]) == len(turns[1]):
-        return median(other / own for own, other in zip(*turns, strict=True))
+    own, other = (outcomes.get(side, {}).get("turns_seconds", ()) for side in (first, second))
+    if own and len(own) == len(other):
+        return float(median(b / a for a, b in zip(own, other, strict=True)))
     return ratio(result["seconds"].get(second), result["seconds"].get(first))
 
 
