@@ -135,6 +135,7 @@ def stage_seconds(
     in_flight = tile.accumulators * (one + np.float32(_WINDOW_INSTRUCTIONS) / steps)
     chains = np.minimum(in_flight * np.float32(1.0 / _INDEPENDENT_CHAINS), one)
     independence = np.asarray(chains * tile.reduces + (one - tile.reduces), np.float32)
+    blocks = blocks * (one - stage.predicated)  # padding that no instruction is spent on
     slots = blocks * tile.multiply_adds * np.float32(stage.flops / 2.0)
     arithmetic: Row = slots * slot_seconds / independence
     if stage.transcendentals:

@@ -7,6 +7,7 @@ import numpy as np
 from search_space.access import BufferUse
 from search_space.decisions import Columns
 from search_space.nest import Access, Bools, Floats, LoopKind, LoopNest, Table, flags
+from search_space.padding_share import left_out
 from search_space.tiling import TileLoops, Tiling, axis_coefficients
 
 
@@ -147,5 +148,5 @@ def compute_nest(tiling: Tiling, columns: Columns) -> LoopNest:
         transcendentals=tiling.block.transcendentals,
         executions=none + 1,
         workers=none,
-        predicated=none,
+        predicated=left_out(tiling, columns) if tiling.block.conditional else none,
     )
