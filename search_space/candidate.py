@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,14 @@ class Context:
         target: The TVM target.
         hardware: Its limits.
         sketches: Name to sketch, in the generator's order.
+        programs: Name of a sketch to its rewritten program as JSON, where that is known already.
     """
 
     workload: Workload
     target: Any
     hardware: Machine
     sketches: dict[str, Sketch]
+    programs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,10 +135,17 @@ def prepare(program: str, target: str, rules: str = "") -> Context:
         rules: ``file.py:NAME`` of a user's own sketch rules, or empty.
 
     Returns:
-        The context; the same text gives the same sketches.
+        The context; the same text gives the same sketches. Rewritten programs are written out here, once
+        and not for every candidate.
     """
     workload = workload_of(load_json(program), "workload")
-    return context_of(workload, tvm.target.Target(json.loads(target)), load_rules(rules))
+    context = context_of(workload, tvm.target.Target(json.loads(target)), load_rules(rules))
+    texts: dict[int, str] = {}
+    for sketch in context.sketches.values():
+        if sketch.rewritten and id(sketch.func) not in texts:
+            texts[id(sketch.func)] = save_json(sketch.func)
+    programs = {s.name: texts[id(s.func)] for s in context.sketches.values() if s.rewritten}
+    return replace(context, programs=programs)
 
 
 def sketch_plan(sketch: Sketch, row: Any) -> dict[str, Any]:
@@ -166,7 +175,9 @@ def materialize(context: Context, plan: Plan) -> Materialized:
         if sketch is None:
             raise ValueError(f"no sketch is named {plan['sketch']!r}; there are {sorted(context.sketches)}")
         sch = sketch.schedule(np.array(plan["row"], dtype=np.int32))
-        base = save_json(sketch.func) if sketch.rewritten else None
+        base = context.programs.get(sketch.name) if sketch.rewritten else None
+        if sketch.rewritten and base is None:
+            base = save_json(sketch.func)
         return Materialized(
             finish_module(sch.mod, target_kind), trace_text(sch.trace), base, sketch.tolerance_scale
         )

@@ -7,7 +7,7 @@ import pytest
 from matmul_plans import matmul, plan_tiled, plan_unrolled
 
 from search_space.hardware import resolve_target
-from search_space.tvm_api import IRModule, Schedule, structural_equal, te, tvm
+from search_space.tvm_api import IRModule, Schedule, parse_script, structural_equal, te, tvm
 from tuner.measure.build import (
     LLVM_OPTIONS,
     STATEMENT_LIMIT,
@@ -19,9 +19,18 @@ from tuner.measure.build import (
     register_pipeline,
 )
 from tuner.measure.check import LONG_SUM
+from tuner.measure.lowering import hoist_conditions
 from tuner.measure.reference import reordered, with_partial_sums
 
 pytestmark = pytest.mark.tvm
+
+
+CONDITIONAL = """@T.prim_func
+def main(a: T.Buffer((64,), "float32"), n: T.int32):
+    for i in range(64):
+        if n > 3:
+            a[i] = T.float32(1)
+"""
 
 
 def module(size: int = 64) -> IRModule:
@@ -137,3 +146,12 @@ def test_references_of_long_sums_are_not_off_by_a_percent(shape: tuple[int, ...]
 def test_short_sums_keep_their_one_accumulator() -> None:
     assert structural_equal(with_partial_sums(module()), module())
     assert LONG_SUM > 64
+
+
+def test_conditions_are_hoisted_where_there_are_any():
+    plain = module()
+    assert hoist_conditions()(plain).same_as(plain)
+    with_condition = IRModule({"main": parse_script(CONDITIONAL).with_attr("global_symbol", "main")})
+    expected = tvm.s_tir.transform.HoistIfThenElse()(with_condition)
+    assert not structural_equal(expected, with_condition)
+    assert structural_equal(hoist_conditions()(with_condition), expected)

@@ -20,7 +20,8 @@ _DUEL_REPEATS = 3
 """A repeat of a duel is this many times as long as one of a race: what comes and goes within milliseconds (a
 worker that lost its CPU) is then part of nearly every repeat."""
 _WARM_PART = 0.25
-"""Part of a repeat for which a kernel that was stopped runs before it is timed: its threads wake up."""
+"""Part of a repeat for which a kernel that was stopped runs before it is timed: its threads wake up. One that
+takes longer than a warm-up is timed at once: what is cold about a call hardly shows, and both are as cold."""
 
 
 class Stopped(Exception):
@@ -145,8 +146,9 @@ class ForkRunner:
         if policy.cache == "flushed" or policy.is_long(typical_seconds):
             return self._block(process, Block(1, 1), typical_seconds)
         number = max(1, round(_DUEL_REPEATS * policy.repeat_seconds / max(typical_seconds, 1e-7)))
-        warm = max(1, round(_WARM_PART * number))
-        self._block(process, Block(warm, 1), warm * typical_seconds)
+        if typical_seconds < policy.warm_up_seconds:
+            warm = max(1, round(_WARM_PART * number))
+            self._block(process, Block(warm, 1), warm * typical_seconds)
         return self._block(process, Block(number, 1), number * typical_seconds)
 
     def _prepare(self, build: Build, stages: dict[str, float]) -> None:

@@ -81,6 +81,26 @@ def _fragments(func: Any) -> int:
     return len(found)
 
 
+def hoist_conditions() -> Any:
+    """Return TVM's pass that moves conditions out of loops, which is left out where there are none.
+
+    It simplifies whole bodies, which costs as much as the other simplifications of the pipeline together.
+    """
+    hoist = tvm.s_tir.transform.HoistIfThenElse()
+
+    def apply(module: Any, context: Any) -> Any:
+        return hoist(module) if any(map(_has_conditions, module.functions.values())) else module
+
+    return tvm.ir.transform.module_pass(apply, opt_level=0, name="tirtune.HoistConditions")
+
+
+def _has_conditions(func: Any) -> bool:
+    found: list[Any] = []
+    if isinstance(func, tirx.PrimFunc):
+        walk_types(func.body, [(tirx.IfThenElse, found.append)])
+    return bool(found)
+
+
 def cpu_pipeline() -> tuple[Any, Any, Any]:
     """Return TVM's lowering pipeline without what only costs time on a CPU.
 
@@ -109,7 +129,7 @@ def cpu_pipeline() -> tuple[Any, Any, Any]:
             s_tir.LoopPartition(),
             passes.VectorizeLoop(True),
             passes.StorageRewrite(),
-            s_tir.HoistIfThenElse(),
+            hoist_conditions(),
             passes.UnrollLoop(),
             passes.StmtSimplify(),
             stream_stores(),
