@@ -71,29 +71,3 @@ def _is_run(indices: list[Any], variables: list[Any], extents: list[int], width:
         return False
     modular = analyzer.modular_set(start)
     return int(modular.coeff) % width == 0 and int(modular.base) % width == 0
-
-
-def carry_run(block: Any, buffer: str) -> int:
-    """Return how many steps of fused iterators lie between two carries of a buffer's index.
-
-    Args:
-        block: A TensorIR block.
-        buffer: Name of a buffer that it reads.
-
-    Returns:
-        The greatest common divisor of all constants that the index divides by; 0 if it divides by none.
-    """
-    divisors: list[int] = []
-
-    def divide(node: Any) -> None:
-        if isinstance(node.b, tirx.IntImm):
-            divisors.append(int(node.b))
-
-    def load(node: Any) -> None:
-        if str(node.source.name) == buffer:
-            for index in node.indices:
-                if hasattr(index, "ty"):
-                    walk_types(index, [((tirx.FloorDiv, tirx.FloorMod), divide)])
-
-    walk_types(block.body, [(tvm.ir.TensorLoad, load)])
-    return gcd(*divisors)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from search_space.hardware_gpu import GpuHardware
@@ -12,6 +14,9 @@ BASE_REGISTERS = 24.0
 
 REGISTERS_PER_WORD = 1.45
 """Registers for each word of data in flight: the compiler loads ahead (read off compiled kernels)."""
+
+BUFFER_ALIGNMENT_BYTES = 64.0
+"""Where buffers of shared memory start (TVM's kAllocAlignment)."""
 
 _ALLOCATION = 8.0
 """Registers are handed out to threads in multiples of this."""
@@ -40,10 +45,27 @@ def fits_launch(hardware: GpuHardware, threads: Floats, shared_bytes: Floats, re
     )
 
 
-def shared_scope(hardware: GpuHardware, shared_bytes: float) -> str:
-    """Return the scope of shared buffers: dynamic ones where a block may need more than may be declared.
+def allocated_bytes(hardware: GpuHardware, sizes: Sequence[Floats], count: int) -> Floats:
+    """Return the shared memory of buffers that live at the same time: [N].
 
-    TVM bounds stages of some reads more widely than the estimate, up to twice (kernels of ResNet-18 on
-    sm_80); dynamic memory costs nothing, and a declaration that is too large does not compile.
+    What may be declared is. The rest is one dynamic buffer, in which TVM lays the parts out from the smallest
+    to the largest one.
+
+    Args:
+        hardware: Limits.
+        sizes: [N] bytes of each; 0 where a candidate does not have it.
+        count: N.
     """
-    return "shared" if 2.0 * shared_bytes <= hardware.static_shared_bytes else "shared.dyn"
+    if not sizes:
+        return np.zeros(count)
+    ascending = np.sort(np.stack(sizes, axis=1), axis=1)
+    merged = np.zeros(count)
+    for size in ascending.T:
+        merged = np.ceil(merged / BUFFER_ALIGNMENT_BYTES) * BUFFER_ALIGNMENT_BYTES + size
+    declared = ascending.sum(axis=1)
+    return np.where(merged <= hardware.static_shared_bytes, declared, merged)
+
+
+def shared_scope(hardware: GpuHardware, shared_bytes: float) -> str:
+    """Return the scope of shared buffers: dynamic ones where a block needs more than may be declared."""
+    return "shared" if shared_bytes <= hardware.static_shared_bytes else "shared.dyn"

@@ -26,6 +26,7 @@ import numpy as np
 
 from search_space.access import BlockInfo
 from search_space.decisions import Columns, Slot, choice, divisors
+from search_space.gpu.allreduce import allreduce_bytes
 from search_space.gpu.limits import BASE_REGISTERS, fits_launch
 from search_space.gpu.reduction_nest import shared_row_nest
 from search_space.hardware_gpu import GpuHardware
@@ -94,7 +95,10 @@ class GpuRowsStep(RowChainStep):
                 use = block.writes[0]
                 total += prod(use.shape) / self.row_count * use.element_bytes * rows
             if block.is_reduction:
-                total += threads * rows * block.writes[0].element_bytes / self.hardware.warp + 16.0
+                written = block.writes[0]
+                total += allreduce_bytes(
+                    self.hardware, threads, rows, written.dtype, written.element_bytes, True
+                )
         return total
 
     def valid(self, columns: Columns) -> Bools:

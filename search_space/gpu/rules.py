@@ -16,6 +16,7 @@ from search_space.gpu.epilogue import RegisterTileStep, WriteBackStep
 from search_space.gpu.reduction import CrossThreadStep
 from search_space.gpu.rows import GpuRowsStep
 from search_space.gpu.shared_step import PipelineStep, StageStep
+from search_space.gpu.stage_access import stage_access
 from search_space.gpu.tensor.rule import on_tensor_cores
 from search_space.gpu.tile_step import GpuFinishStep, GpuTileStep, is_tileable
 from search_space.gpu.tiling import GpuTiling, Operand, gpu_axes
@@ -23,7 +24,6 @@ from search_space.hardware_gpu import GpuHardware
 from search_space.rules.inline import covers, is_injective
 from search_space.rules.rows import row_axes
 from search_space.steps import Step
-from search_space.vector_access import carry_run
 
 GpuState = SketchState[GpuHardware]
 
@@ -137,8 +137,7 @@ def _tiled(state: GpuState, block: BlockInfo, consumer: BlockInfo | None) -> Gpu
         maker = _maker(state, block, use.name)
         if maker is not None:
             names.append(maker.name)
-        run = 0 if use.affine or block.body is None else carry_run(block.body, use.name)
-        operands.append(Operand(use, maker, run))
+        operands.append(Operand(use, maker, stage_access(block, use)))
     tiling = GpuTiling(block, gpu_axes(block), tuple(operands), consumer is not None, state.hardware)
     if consumer is not None:
         names.append(consumer.name)

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from search_space.access import BlockInfo, BufferUse
 from search_space.decisions import Columns, Slot, choice, tile
-from search_space.gpu.limits import BASE_REGISTERS, REGISTERS_PER_WORD, fits_launch
+from search_space.gpu.limits import BASE_REGISTERS, REGISTERS_PER_WORD, allocated_bytes, fits_launch
+from search_space.gpu.stage_access import StageAccess
 from search_space.hardware_gpu import GpuHardware
 from search_space.nest import Bools, Floats, LoopKind
 from search_space.tiling import TiledAxis
@@ -37,6 +38,9 @@ MAX_REGISTER_PART = 8
 MAX_STAGE_STEPS = 64
 MAX_UNROLLED_STATEMENTS = 4096
 """Innermost statements that are unrolled; more cost seconds to compile and miss the instruction cache."""
+MAX_GUARDED_STATEMENTS = 512
+"""The same where they read under a condition: NVRTC's time grows with their square (1,536 of a convolution of
+ResNet-18 took it 23 s, 4,032 more than four minutes)."""
 FETCH_WIDTHS = (0, 1, 2, 4, 8, 16)
 """Values of a fetch slot: operand read where it lies (0), or staged by loads of up to so many elements."""
 PIPELINES = (1, 2, 3, 4)
@@ -51,12 +55,12 @@ class Operand:
     Attributes:
         use: How the block reads it.
         maker: The block that is computed on the fly while it is fetched (padding, patches), or None.
-        run: Where the index divides iterators (a fused sum), how many steps lie between two carries; else 0.
+        access: How its index follows divided iterators; None where it cannot be staged.
     """
 
     use: BufferUse
     maker: BlockInfo | None
-    run: int = 0
+    access: StageAccess | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,9 +126,11 @@ class GpuTiling:
                 found.append(tile(self.tile_name(i), axis.extent, REDUCTION_PARTS, limits))
         for operand in self.operands:
             widest = self.hardware.fetch_bytes // operand.use.element_bytes
-            found.append(choice(self.fetch_name(operand), tuple(w for w in FETCH_WIDTHS if w <= widest)))
-            found.append(choice(self.pad_name(operand), (0, 1)))
-        found.append(choice(self.pipeline_name, PIPELINES if self.hardware.has_async_copy else (1,)))
+            widths = tuple(w for w in FETCH_WIDTHS if w <= widest)
+            found.append(choice(self.fetch_name(operand), widths if operand.access is not None else (0,)))
+            found.append(choice(self.pad_name(operand), (0, 1) if operand.access is not None else (0,)))
+        is_pipelined = self.hardware.has_async_copy and any(o.access is not None for o in self.operands)
+        found.append(choice(self.pipeline_name, PIPELINES if is_pipelined else (1,)))
         found.append(choice(self.unroll_name, (0, 1)))
         return tuple(found)
 
@@ -151,17 +157,22 @@ class GpuTiling:
     def is_staged(self, operand: Operand, columns: Columns) -> Bools:
         """Mask of the candidates that stage an operand: [N].
 
-        Where the index divides the last iterator (patches of a fused sum), a stage must lie between two
-        carries: TVM cannot bound the box of any other.
+        Where the index divides an iterator (patches of a fused sum), a stage must lie between two carries or
+        consist of whole runs between them: no other is a box. Of digits between two carries TVM keeps no
+        bounds, so with several carries a stage is one step or whole runs between the longest ones.
         """
         chosen = columns.choice(self.fetch_name(operand)) > 0
-        if operand.run:
-            inner = np.ones(columns.size, dtype=np.int64)
-            for i, axis in enumerate(self.axes):
-                if axis.iterator == len(self.block.axes) - 1:
-                    inner = inner * np.prod(columns.tile(self.tile_name(i))[:, 1:], axis=1)
-            chosen &= operand.run % inner == 0
+        for iterator, carries in operand.access.carries.items() if operand.access is not None else ():
+            inner = self._stage_steps(iterator, columns)
+            between = carries[0] % inner == 0 if len(carries) == 1 else inner == 1
+            chosen &= between | (inner % carries[-1] == 0)
         return np.asarray(chosen)
+
+    def _stage_steps(self, iterator: int, columns: Columns) -> NDArray[np.int64]:
+        """Return the steps of an iterator within one stage: [N]."""
+        own = [i for i, axis in enumerate(self.axes) if axis.iterator == iterator]
+        parts = [np.prod(columns.tile(self.tile_name(i))[:, 1:], axis=1) for i in own]
+        return np.asarray(np.prod(np.stack(parts), axis=0), dtype=np.int64)
 
     def stages_anything(self, columns: Columns) -> Bools:
         """Mask of the candidates that stage some operand: [N]."""
@@ -190,13 +201,16 @@ class GpuTiling:
         """Return [N, D]: the part of an operand that one stage holds."""
         parts = self.parts(columns)
         inner = {i: np.prod(parts[i][:, 1:], axis=1) for i in range(len(self.axes))}
-        found = self.region(operand.use, inner, columns.size)
-        if self.block.conditional:
-            # Where the block guards its reads (inlined padding), TVM bounds a clipped dimension by all of it.
-            for d, (axis, extent) in enumerate(zip(operand.use.single, operand.use.shape, strict=True)):
-                if axis < 0:
-                    found[:, d] = extent
-        return found
+        if operand.access is None or not operand.access.carries:
+            return self.region(operand.use, inner, columns.size)
+        found = np.ones((columns.size, len(operand.use.shape)))
+        per_axis = np.abs(self.coefficients(operand.use))
+        for i, axis in enumerate(self.axes):
+            if axis.iterator not in operand.access.carries:
+                found += per_axis[:, i][None, :] * (inner[i] - 1.0)[:, None]
+        for (d, iterator), reach in operand.access.reach.items():
+            found[:, d] += reach[self._stage_steps(iterator, columns) - 1]
+        return np.minimum(found, np.array(operand.use.shape, dtype=np.float64)[None, :])
 
     def fetch_width(self, operand: Operand, columns: Columns) -> NDArray[np.int64]:
         """Return the elements of one load of the fetch: the largest allowed up to the decision, [N].
@@ -231,13 +245,13 @@ class GpuTiling:
 
     def shared_bytes(self, columns: Columns) -> Floats:
         """Return the shared memory of a block, all stages in flight: [N]."""
-        total = np.zeros(columns.size)
+        depth = columns.choice(self.pipeline_name)
+        sizes: list[Floats] = []
         for operand in self.operands:
-            region = self.stage_region(operand, columns)
-            rows = np.prod(region[:, :-1], axis=1)
-            held = np.ceil(rows * self.pitch(operand, columns) * operand.use.element_bytes / 16.0) * 16.0
-            total += np.where(self.is_staged(operand, columns), held, 0.0)
-        return np.asarray(total * columns.choice(self.pipeline_name))
+            rows = np.prod(self.stage_region(operand, columns)[:, :-1], axis=1)
+            held = rows * self.pitch(operand, columns) * operand.use.element_bytes * depth
+            sizes.append(np.where(self.is_staged(operand, columns), held, 0.0))
+        return allocated_bytes(self.hardware, sizes, columns.size)
 
     def accumulators(self, columns: Columns) -> Floats:
         """Return the results that one thread holds: [N]."""
@@ -277,7 +291,16 @@ class GpuTiling:
             found &= threads >= min(self.hardware.warp, self.block.spatial_size / 2)
         pipeline = columns.choice(self.pipeline_name)
         found &= (pipeline == 1) | (self.stages_anything(columns) & (self.stages(columns) >= pipeline))
-        return found & (self.unrolled_statements(columns) <= MAX_UNROLLED_STATEMENTS) & self._is_box(columns)
+        most = np.where(self._reads_guarded(columns), MAX_GUARDED_STATEMENTS, MAX_UNROLLED_STATEMENTS)
+        return found & (self.unrolled_statements(columns) <= most) & self._is_box(columns)
+
+    def _reads_guarded(self, columns: Columns) -> Bools:
+        """Mask of the candidates whose inner loops read under a condition (inlined padding): [N]."""
+        found = np.full(columns.size, self.block.conditional)
+        for operand in self.operands:
+            if operand.maker is not None and operand.maker.conditional:
+                found |= ~self.is_staged(operand, columns)
+        return found
 
     @property
     def can_fill_warps(self) -> bool:
