@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cost_models.features.extract import extract_with_draft
 from cost_models.gpu.features import extract_gpu
+from cost_models.gpu.reported import CompilerReports, NothingReported
 from search_space.nest import ProgramNests
 
 if TYPE_CHECKING:
@@ -21,6 +22,16 @@ _EXTRACTORS: Mapping[str, Callable[[ProgramNests, Any], Described]] = {
     "cpu": extract_with_draft,
     "gpu": extract_gpu,
 }
+
+
+Reports = CompilerReports | NothingReported
+
+_REPORTS: Mapping[str, Callable[[], Reports]] = {"cpu": NothingReported, "gpu": CompilerReports}
+
+
+def reports_for(hardware: Machine) -> Reports:
+    """Return what learns from the reports of the compiler of one task's candidates."""
+    return _REPORTS[hardware.kind]()
 
 
 def describe(nests: ProgramNests, hardware: Machine) -> Described:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import compress
+
 import msgspec
 import numpy as np
 
@@ -35,23 +38,22 @@ def restore_task(
     history = histories(view.summaries).get(task_key(run.task.key, target, environment))
     if history is None or not history.trials:
         return 0
-    by_sketch: dict[str, list[tuple[list[int], float | None]]] = {}
+    by_sketch: dict[str, list[tuple[list[int], float | None, Mapping[str, float]]]] = {}
     for record in store.load([s for s in history.summaries if s.kind == "trial"]):
         row = record.plan.get("row")
         if record.plan.get("kind") != "sketch" or not isinstance(row, list):
             continue
         seconds = record.timing.median_seconds if record.timing and _is_right(record) else None
-        by_sketch.setdefault(str(record.plan["sketch"]), []).append((row, seconds))
-    for name, pairs in by_sketch.items():
+        by_sketch.setdefault(str(record.plan["sketch"]), []).append((row, seconds, record.facts))
+    for name, seen in by_sketch.items():
         sketch = run.context.sketches.get(name)
         if sketch is None:
             continue
-        fitting = [(row, seconds) for row, seconds in pairs if len(row) == len(sketch.space.slots)]
-        rows = np.array([row for row, _ in fitting], dtype=np.int32).reshape(len(fitting), -1)
+        fitting = [entry for entry in seen if len(entry[0]) == len(sketch.space.slots)]
+        rows = np.array([row for row, _, _ in fitting], dtype=np.int32).reshape(len(fitting), -1)
         inside = np.all((rows >= 0) & (rows < sketch.space.sizes), axis=1) if len(rows) else np.zeros(0, bool)
-        run.strategy.observe(
-            name, rows[inside], [s for (_, s), ok in zip(fitting, inside, strict=True) if ok]
-        )
+        right = list(compress(fitting, inside))
+        run.strategy.observe(name, rows[inside], [s for _, s, _ in right], [f for _, _, f in right])
     run.trials = history.trials
     run.known_baseline_seconds = history.baseline_seconds
     run.failed = sum(n for stage, n in history.failures.items() if stage != "timeout")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -110,7 +110,7 @@ class TaskRun:
         return results
 
     def _learn(self, proposals: Sequence[Proposal], results: Sequence[MeasureResult]) -> None:
-        by_sketch: dict[str, list[tuple[np.ndarray, float | None]]] = {}
+        by_sketch: dict[str, list[tuple[np.ndarray, float | None, Mapping[str, float]]]] = {}
         for proposal, result in zip(proposals, results, strict=True):
             seconds = result.seconds
             if seconds is not None:
@@ -118,9 +118,10 @@ class TaskRun:
             elif result.failure is not None and result.failure.is_censored and self.best_seconds:
                 # Stopped because it is far slower than the incumbent: that much is known of its time.
                 seconds = CENSORED * self.best_seconds
-            by_sketch.setdefault(proposal.sketch, []).append((proposal.row, seconds))
-        for sketch, pairs in by_sketch.items():
-            self.strategy.observe(sketch, np.array([row for row, _ in pairs]), [s for _, s in pairs])
+            by_sketch.setdefault(proposal.sketch, []).append((proposal.row, seconds, result.facts))
+        for sketch, seen in by_sketch.items():
+            rows, times, facts = zip(*seen, strict=True)
+            self.strategy.observe(sketch, np.array(rows), times, facts)
 
     def _challenge(self, measurer: Measurer, results: Sequence[MeasureResult], record: Recorder) -> None:
         """Let the fastest of a batch challenge the incumbent; the next one where it turns out to be wrong."""

@@ -16,7 +16,7 @@ from search_space.nest import Floats, ProgramNests
 if TYPE_CHECKING:
     from search_space.hardware_gpu import GpuHardware
 
-GPU_FEATURE_VERSION = 1
+GPU_FEATURE_VERSION = 2
 """Raised whenever a column changes; models of another version are refused."""
 
 _MAIN: tuple[tuple[str, str, bool, str], ...] = (
@@ -62,6 +62,8 @@ _DRAFT = ("arithmetic", "issue", "shared", "l2", "dram", "latency")
 def _columns() -> tuple[Column, ...]:
     found = [Column(f"main_{name}", unit, log, f"{text} (main kernel).") for name, unit, log, text in _MAIN]
     found += [
+        Column("reported_registers", "registers", True, "Compiled registers of a thread, or predicted."),
+        Column("reported_spill_bytes", "bytes", True, "Spilled bytes of a thread, the same way."),
         Column("program_kernels", "1", False, "Kernels."),
         Column("program_flops", "flop", True, "Operations that the workload needs."),
         Column("program_waste", "1", True, "Operations over useful operations."),
@@ -79,6 +81,7 @@ def _columns() -> tuple[Column, ...]:
 
 GPU_COLUMNS = _columns()
 """All columns in matrix order."""
+GPU_COLUMN_INDEX = {column.name: place for place, column in enumerate(GPU_COLUMNS)}
 
 
 def extract_gpu(
@@ -108,6 +111,9 @@ def extract_gpu(
     moved = np.stack([k.l2_bytes * k.runs for k in kernels])
     flops = np.sum([k.flops * k.runs for k in kernels], axis=0)
     useful = max(nests.useful_flops, 1.0)
+    # Before anything was reported: the estimate, and no spills (cost_models/gpu/reported.py).
+    values["reported_registers"] = values["main_registers"]
+    values["reported_spill_bytes"] = np.zeros(nests.size)
     values["program_kernels"] = np.sum([k.runs for k in kernels], axis=0)
     values["program_flops"] = np.full(nests.size, useful)
     values["program_waste"] = flops / useful

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,12 +50,19 @@ class SearchStrategy(Protocol):
         """Return up to ``count`` distinct, valid, unmeasured candidates, the most promising first."""
         ...
 
-    def observe(self, sketch: str, rows: NDArray[np.int32], seconds: Sequence[float | None]) -> None:
+    def observe(
+        self,
+        sketch: str,
+        rows: NDArray[np.int32],
+        seconds: Sequence[float | None],
+        facts: Sequence[Mapping[str, float]] = (),
+    ) -> None:
         """Learn what candidates of one sketch took.
 
         Args:
             sketch: Name of the sketch; unknown names are ignored (a log of another generator).
             rows: [N, S] decisions.
             seconds: N run times, ``None`` for failures.
+            facts: N reports of the compiler by name (:class:`tuner.measure.base.MeasureResult`), or none.
         """
         ...

@@ -121,7 +121,13 @@ class EvolutionarySearch:
         known = self._suggested.get(sketch, rows[:0])
         self._suggested[sketch] = np.concatenate([known, rows])
 
-    def observe(self, sketch: str, rows: NDArray[np.int32], seconds: Sequence[float | None]) -> None:
+    def observe(
+        self,
+        sketch: str,
+        rows: NDArray[np.int32],
+        seconds: Sequence[float | None],
+        facts: Sequence[Mapping[str, float]] = (),
+    ) -> None:
         """See :class:`tuner.search.base.SearchStrategy`."""
         if sketch not in self._sketches or not len(rows):
             return
@@ -139,7 +145,7 @@ class EvolutionarySearch:
             origin = self._proposed.pop((sketch, key), None)
             if origin is not None:
                 self._bandit.saw_measurement(origin, bool(value <= limit))
-        self._scorer.learn(self._sketches[sketch], rows, values)
+        self._scorer.learn(self._sketches[sketch], rows, values, facts)
 
     def propose(self, count: int) -> list[Proposal]:
         """See :class:`tuner.search.base.SearchStrategy`."""

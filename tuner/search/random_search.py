@@ -40,6 +40,12 @@ class RandomSearch:
         order = self._rng.permutation(len(proposals))[:count]
         return [proposals[i] for i in order]
 
-    def observe(self, sketch: str, rows: NDArray[np.int32], seconds: Sequence[float | None]) -> None:
+    def observe(
+        self,
+        sketch: str,
+        rows: NDArray[np.int32],
+        seconds: Sequence[float | None],
+        facts: Sequence[Mapping[str, float]] = (),
+    ) -> None:
         """See :class:`tuner.search.base.SearchStrategy`."""
         self._seen.update((sketch, np.asarray(row, dtype=np.int32).tobytes()) for row in rows)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cost_models.describe import describe
+from cost_models.describe import describe, reports_for
 from cost_models.features.columns import COLUMN_INDEX
 from cost_models.predictor import Prediction
 from search_space.hardware import Machine
@@ -55,6 +56,7 @@ class Scorer:
         self._predictor = predictor
         self._group = group
         self._use_draft = use_draft
+        self._reports = reports_for(hardware)
 
     def score(self, sketch: Sketch, rows: Rows) -> Seconds:
         """Predict seconds for every row: [N]."""
@@ -64,12 +66,17 @@ class Scorer:
         """Predict seconds for every row, and how doubtful they are."""
         if not len(rows):
             return Prediction(np.zeros(0), np.zeros(0))
-        return self._predictor.predict(*self._features(sketch, rows), self._group)
+        features, draft = self._features(sketch, rows)
+        self._reports.fill(features)
+        return self._predictor.predict(features, draft, self._group)
 
-    def learn(self, sketch: Sketch, rows: Rows, seconds: Seconds) -> None:
-        """Hand measurements to the model; ``nan`` for failures."""
+    def learn(
+        self, sketch: Sketch, rows: Rows, seconds: Seconds, facts: Sequence[Mapping[str, float]] = ()
+    ) -> None:
+        """Hand measurements to the model (``nan`` for failures), and what the compiler reported."""
         if len(rows):
             features, draft = self._features(sketch, rows)
+            self._reports.observe(features, facts)
             self._predictor.observe(self._group, features, draft, seconds)
 
     def _features(self, sketch: Sketch, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
