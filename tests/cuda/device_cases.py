@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import tuner
 from search_space.hardware import device_name, resolve_target
+from tests.assets.models.half import half_cnn
 from tuner.errors import JobFailed
 from tuner.measure.base import MeasureResult
 from tuner.measure.buffers import INPUT_SETS
@@ -186,6 +187,18 @@ def test_a_compiled_model_runs_on_the_device_and_says_so(tmp_path: Path) -> None
     untuned = tuner.compile(path, target, predict=False)
     assert {entry.source for entry in untuned.coverage} == {"default"}
     np.testing.assert_allclose(untuned.run(x)[0], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_half_model_computes_what_the_cpu_computes(tmp_path: Path) -> None:
+    path = tmp_path / "half.onnx"
+    onnx.save(half_cnn(8), path)
+    x = np.random.default_rng(1).uniform(-1, 1, (1, 16, 8, 8)).astype(np.float16)
+    wanted = tuner.compile(path).run(x)[0]
+    is_emulated = device_name(resolve_target("cuda")) == "Emulated GPU"
+    model = tuner.compile(path, "cuda -arch=sm_75" if is_emulated else "cuda")
+    found = model.run(x)[0]
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, wanted, rtol=2e-2, atol=1e-3)
 
 
 def test_a_compiler_that_is_missing_ends_the_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,7 @@ def plans(spec: str, target: str, kind: str, rows: tuple[int, ...], pipeline: in
         ("gmm:1,64,64,64,dtype=bfloat16", "mma", (SWIZZLED,), 1),
         ("gmm:1,64,64,32", "mma", (STRAIGHT, PADDED), 2),
         ("half convolution", "mma", (PADDED,), 2),
+        ("strided half convolution", "mma", (PADDED,), 1),
         ("byte product", "mma", (STRAIGHT, PADDED), 1),
         ("straight byte product", "mma", (PADDED,), 2),
         ("half sums", "mma", (SWIZZLED,), 2),

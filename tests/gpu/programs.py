@@ -63,6 +63,22 @@ def half_convolution(height: int = 8, channels: int = 16, outputs: int = 32) -> 
     return workload_of(te.create_prim_func([data, weight, relu]), "half convolution")
 
 
+def strided_half_convolution(height: int = 8, channels: int = 16, outputs: int = 32) -> Workload:
+    """A 1 x 1 convolution of every second place, all of it float16; two of its axes have one step."""
+    data = te.placeholder((1, 2 * height, 2 * height, channels), "float16", "data")
+    weight = te.placeholder((1, 1, channels, outputs), "float16", "weight")
+    kh, kw = te.reduce_axis((0, 1), "kh"), te.reduce_axis((0, 1), "kw")
+    ci = te.reduce_axis((0, channels), "ci")
+    sums = te.compute(
+        (1, height, height, outputs),
+        lambda n, h, w, o: te.sum(
+            data[n, h * 2 + kh, w * 2 + kw, ci] * weight[kh, kw, ci, o], axis=[kh, kw, ci]
+        ),
+        "conv",
+    )
+    return workload_of(te.create_prim_func([data, weight, sums]), "strided half convolution")
+
+
 def product(name: str, operand: str, result: str, is_transposed: bool) -> Workload:
     """A product of matrices, the second one perhaps stored with its terms together."""
     rows, columns, terms = 48, 32, 64
@@ -109,6 +125,7 @@ SIMPLE_PROGRAMS = {"few sums": few_sums, "sums over axes": sums_over_axes, "scal
 
 OWN_PROGRAMS = {
     "half convolution": half_convolution,
+    "strided half convolution": strided_half_convolution,
     "byte product": lambda: product("byte product", "int8", "int32", True),
     "straight byte product": lambda: product("straight byte product", "int8", "int32", False),
     "half sums": lambda: product("half sums", "float16", "float16", True),

@@ -131,24 +131,29 @@ class TensorForm:
     def _lay_out(
         self, sch: Schedule, block: Any, access: tuple[str, int], groups: Sequence[Sequence[int]]
     ) -> None:
-        used = sorted({*self.outer, *(p for group in groups for p in group)})
+        made = sch.get(block)
+        region = (made.reads if access[0] == "read" else made.writes)[access[1]].region
+        variables = [iterator.var for iterator in made.iter_vars]
+        # Iterators of one step may have left the index with the padding or the stride that they served.
+        used = [next(p for p, v in enumerate(variables) if v.same_as(range_.min)) for range_ in region]
         sch.transform_layout(block, access, self._map(used, groups, block, sch))
 
     def _map(self, used: Sequence[int], groups: Sequence[Sequence[int]], block: Any, sch: Schedule) -> Any:
         """Map iterators to the batch ones followed by one index for each group."""
         positions = list(used)
+        dtype = str(sch.get(block).iter_vars[0].var.ty)
 
         def fused(*index: Any) -> list[Any]:
             by_position = dict(zip(positions, index, strict=True))
-            found = [by_position[p] for p in self.outer]
+            zero = tirx.IntImm(dtype, 0)
+            found = [by_position.get(p, zero) for p in self.outer]
             for group in groups:
-                value: Any = 0
+                value: Any = zero
                 for p in group:
-                    value = value * self.extents[p] + by_position[p]
+                    value = value * self.extents[p] + by_position.get(p, zero)
                 found.append(value)
             return found
 
-        dtype = str(sch.get(block).iter_vars[0].var.ty)
         return tirx.IndexMap.from_func(fused, ndim=len(positions), index_dtype=dtype)
 
     def _join_makers(self, sch: Schedule, block: Any) -> list[Any]:
