@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from search_space.candidate import Context, materialize, sketch_plan
+from search_space.gpu.limits import BUFFER_ALIGNMENT_BYTES
 from search_space.hardware_gpu import GpuHardware
 from search_space.kinds import space_of
 from search_space.sketch import Sketch
@@ -33,6 +34,8 @@ OPERATORS = (
     *OWN_PROGRAMS,
 )
 ARCHITECTURES = ("sm_80", "sm_90")
+EACH = 7
+"""Candidates of every operator for every architecture: more than 200 in all."""
 
 
 def candidates(ctx: Context, count: int, seed: int) -> Iterator[tuple[Sketch, np.ndarray]]:
@@ -57,24 +60,31 @@ def test_a_candidate_of_every_operator_builds_within_its_limits(spec: str) -> No
         facts = build(ctx, sketch, row)
         launches = [stage.launch for stage in sketch.nests(row[None]).stages if stage.launch is not None]
         estimate = max(float(launch.shared_bytes[0]) for launch in launches)
-        assert facts["shared_bytes"] <= 1.2 * estimate + 512
+        # The assembler aligns what a kernel declares; before that the two are the same to the byte.
+        assert estimate <= facts["shared_bytes"] <= estimate + 3 * BUFFER_ALIGNMENT_BYTES
         assert facts["shared_bytes"] <= ctx.hardware.block_shared_bytes
         assert facts["registers"] <= ctx.hardware.thread_registers
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("spec", OPERATORS)
-def test_nineteen_of_twenty_candidates_build(spec: str, arch: str) -> None:
-    ctx = gpu_context(spec, arch)
+def test_nineteen_of_twenty_candidates_build_within_the_limits(arch: str) -> None:
     refused: list[str] = []
     total = 0
-    for sketch, row in candidates(ctx, 23, 3):
-        total += 1
-        try:
-            build(ctx, sketch, row)
-        except (CompileError, ExceedsDevice, TooLarge, tvm.error.TVMError) as error:
-            refused.append(f"{sketch.name} {row.tolist()}: {str(error).strip().splitlines()[-1]}")
+    for spec in OPERATORS:
+        ctx = gpu_context(spec, arch)
+        assert isinstance(ctx.hardware, GpuHardware)
+        for sketch, row in candidates(ctx, EACH, 3):
+            total += 1
+            try:
+                facts = build(ctx, sketch, row)
+            except (CompileError, ExceedsDevice, TooLarge, tvm.error.TVMError) as error:
+                reason = str(error).strip().splitlines()[-1]
+                refused.append(f"{spec} {sketch.name} {row.tolist()}: {reason}")
+                continue
+            assert facts["shared_bytes"] <= ctx.hardware.block_shared_bytes
+            assert facts["registers"] <= ctx.hardware.thread_registers
+    assert total >= 100
     assert len(refused) <= 0.05 * total, refused
 
 
