@@ -24,7 +24,7 @@ from search_space.decisions import Columns, Slot
 from search_space.gpu.tile_nest import compute_nest
 from search_space.gpu.tiling import GpuTiling
 from search_space.nest import Bools, LoopKind, LoopNest
-from search_space.rules.tiling import loops_of_axes
+from search_space.rules.tiling import loops_of_axes, split_axes
 from search_space.steps import Memory, PlainStep
 from search_space.tvm_api import Schedule
 
@@ -52,10 +52,7 @@ class GpuTileStep(PlainStep):
         tiling = self.tiling
         block = sch.get_sblock(tiling.block.name)
         loops = loops_of_axes(sch, tiling.axes, list(sch.get_loops(block)))
-        parts: dict[int, list[Any]] = {}
-        for i in range(len(tiling.axes)):
-            factors = [int(f) for f in columns.tile(tiling.tile_name(i))[0]]
-            parts[i] = list(sch.split(loops[i], factors, preserve_unit_iters=True))
+        parts = split_axes(sch, loops, [tiling.tile_name(i) for i in range(len(tiling.axes))], columns)
         levels: dict[str, list[Any]] = {}
         for name, axes, part in (
             ("S0", tiling.spatial, 0),

@@ -52,10 +52,7 @@ class TileStep(PlainStep):
         tiling = self.tiling
         block = sch.get_sblock(tiling.block.name)
         loops, group = _axis_loops(sch, tiling, block)
-        parts: dict[int, list[object]] = {}
-        for i, _ in enumerate(tiling.axes):
-            factors = [int(f) for f in columns.tile(tiling.tile_name(i))[0]]
-            parts[i] = list(sch.split(loops[i], factors, preserve_unit_iters=True))
+        parts = split_axes(sch, loops, [tiling.tile_name(i) for i in range(len(tiling.axes))], columns)
         swapped = int(columns.choice(tiling.order_name)[0]) == 1
         spatial, vector = list(tiling.spatial), tiling.vector
         first = [vector, *(i for i in spatial if i != vector)] if swapped and vector >= 0 else spatial
@@ -134,6 +131,26 @@ def loops_of_axes(sch: Schedule, axes: Sequence[TiledAxis], loops: Sequence[Any]
         else:
             found.append(plain[axis.iterator])
     return found
+
+
+def split_axes(
+    sch: Schedule, loops: Sequence[Any], names: Sequence[str], columns: Columns
+) -> dict[int, list[Any]]:
+    """Split the loop of every axis as its slot says.
+
+    Args:
+        sch: The schedule.
+        loops: One loop an axis.
+        names: The tile slot of each axis.
+        columns: One candidate.
+
+    Returns:
+        Position of the axis to its loops, outer to inner.
+    """
+    return {
+        i: list(sch.split(loop, [int(f) for f in columns.tile(name)[0]], preserve_unit_iters=True))
+        for i, (loop, name) in enumerate(zip(loops, names, strict=True))
+    }
 
 
 def is_tileable(tiling: Tiling) -> bool:

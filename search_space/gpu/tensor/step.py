@@ -22,6 +22,7 @@ from typing import Any
 
 from search_space.decisions import Columns, Slot
 from search_space.gpu.tensor.form import TensorForm
+from search_space.gpu.tensor.nests import tensor_nests
 from search_space.gpu.tensor.tiling import PADDED, SWIZZLED, TensorTiling
 from search_space.gpu.tiling import PADDING_BYTES
 from search_space.nest import Bools, LoopNest
@@ -29,6 +30,17 @@ from search_space.steps import Memory, PlainStep
 from search_space.tensorize import ensure_on_chip
 from search_space.tensorize.wmma import EDGE
 from search_space.tvm_api import Schedule, tirx
+
+
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """Loops of a tiled product: blocks, warps, stages, fragments along the terms, one fragment product."""
+
+    grid: Any
+    warp: Any
+    stages: Any
+    terms: Any
+    product: Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,21 +65,39 @@ class TensorStep(PlainStep):
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe the kernel."""
-        return self.tiling.nests(columns)
+        return tensor_nests(self.tiling, columns)
 
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Bring the block into its normal form, tile it, put fragments in its place."""
-        form, tiling = self.form, self.tiling
+        form = self.form
         names = form.prepare(sch)
         block = sch.get_sblock(form.block)
-        batch = len(form.outer)
+        rv = {role: sch.get_sblock(name) for role, name in names.items()}
+        levels = self._tile(sch, block, columns)
+        self._attach(sch, rv, levels, columns)
+        self._pipeline(sch, levels.stages, int(columns.choice(self.tiling.slot_name("pipeline"))[0]))
+        start = sch.decompose_reduction(block, levels.stages)
+        tiles = self._fragment_tiles(sch, rv, _index_type(sch, block))
+        tiles.append((levels.product, form.types.product(form.is_transposed)))
+        tiles.append((list(sch.get_loops(start))[-2], form.types.fill))
+        permuted = int(columns.choice(self.tiling.slot_name("pad"))[0]) == SWIZZLED
+        loads = (form.types.load("a", False), form.types.load("b", form.is_transposed))
+        for loop, intrinsic in tiles:
+            self._replace(sch, loop, intrinsic, permuted and intrinsic in loads)
+        if permuted:
+            for role in "ab":
+                sch.annotate(rv[role], "permuted_layout", 1)
+
+    def _tile(self, sch: Schedule, block: Any, columns: Columns) -> _Levels:
+        """Split the product into blocks, warps, stages and fragments, and bind blocks and warps."""
+        batch = len(self.form.outer)
         loops = list(sch.get_loops(block))
         parts: list[list[Any]] = []
         inner: list[Any] = []
-        edges = (("rows", EDGE), ("columns", EDGE), ("terms", form.types.terms))
+        edges = (("rows", EDGE), ("columns", EDGE), ("terms", self.form.types.terms))
         for loop, (what, extent) in zip(loops[batch:], edges, strict=True):
             fragments, edge = sch.split(loop, [None, extent])
-            factors = [int(f) for f in columns.tile(tiling.slot_name(what))[0]]
+            factors = [int(f) for f in columns.tile(self.tiling.slot_name(what))[0]]
             parts.append(list(sch.split(fragments, factors, preserve_unit_iters=True)))
             inner.append(edge)
         (m0, m1, m2), (n0, n1, n2), (k0, k1) = parts
@@ -76,29 +106,34 @@ class TensorStep(PlainStep):
         warp = sch.fuse(m1, n1)
         sch.bind(grid, "blockIdx.x")
         sch.bind(warp, "threadIdx.y")
-        rv = {role: sch.get_sblock(name) for role, name in names.items()}
-        sch.reverse_compute_at(rv["sums"], warp, preserve_unit_loops=True)
-        sch.reverse_compute_at(rv["out"], grid, preserve_unit_loops=True)
+        return _Levels(grid, warp, k0, k1, inner[0])
+
+    def _attach(self, sch: Schedule, rv: dict[str, Any], levels: _Levels, columns: Columns) -> None:
+        """Attach the copies into and out of fragments and shared memory; all lanes share the latter."""
+        tiling = self.tiling
+        sch.reverse_compute_at(rv["sums"], levels.warp, preserve_unit_loops=True)
+        sch.reverse_compute_at(rv["out"], levels.grid, preserve_unit_loops=True)
         warps = int(tiling.warps(columns)[0])
-        rows = int(columns.choice(tiling.slot_name("pad"))[0])
+        is_padded = int(columns.choice(tiling.slot_name("pad"))[0]) == PADDED
         for position, role in enumerate("ab"):
-            sch.compute_at(rv[f"{role}.fragment"], k1, preserve_unit_loops=True)
-            sch.compute_at(rv[role], k0, preserve_unit_loops=True)
+            sch.compute_at(rv[f"{role}.fragment"], levels.terms, preserve_unit_loops=True)
+            sch.compute_at(rv[role], levels.stages, preserve_unit_loops=True)
             self._share(sch, rv[role], warps, int(tiling.width(position, columns)[0]))
-            if rows == PADDED:
+            if is_padded:
                 padding = PADDING_BYTES // tiling.factors[position].element_bytes
                 sch.storage_align(rv[role], 0, axis=-2, factor=2 * padding, offset=padding)
         self._share(sch, rv["out"], warps, tiling.out_width)
-        self._pipeline(sch, k0, int(columns.choice(tiling.slot_name("pipeline"))[0]))
-        start = sch.decompose_reduction(block, k0)
-        fragments = (
+
+    def _fragment_tiles(self, sch: Schedule, rv: dict[str, Any], index_type: str) -> list[tuple[Any, str]]:
+        """Part the copies of fragments into fragments; return what intrinsics take the place of."""
+        form = self.form
+        copies = (
             ("a.fragment", "a", "write", form.types.load("a", False)),
             ("b.fragment", "b", "write", form.types.load("b", form.is_transposed)),
             ("sums", "c", "read", form.types.store),
         )
-        loads = [intrinsic for _, _, access, intrinsic in fragments if access == "write"]
         tiles: list[tuple[Any, str]] = []
-        for name, role, access, intrinsic in fragments:
+        for name, role, access, intrinsic in copies:
             high, wide = list(sch.get_loops(rv[name]))[-2:]
             shape = form.types.shape(role, form.is_transposed)
             high, high_edge = sch.split(high, [None, shape[0]])
@@ -107,16 +142,9 @@ class TensorStep(PlainStep):
             tiles.append((high_edge, intrinsic))
             layout = form.types.layout(role, form.is_transposed)
             if layout is not None:
-                index = tirx.IndexMap.from_func(layout, ndim=batch + 2, index_dtype=_index_type(sch, block))
+                index = tirx.IndexMap.from_func(layout, ndim=len(form.outer) + 2, index_dtype=index_type)
                 sch.transform_layout(rv[name], (access, 0), index)
-        tiles.append((inner[0], form.types.product(form.is_transposed)))
-        tiles.append((list(sch.get_loops(start))[-2], form.types.fill))
-        permuted = rows == SWIZZLED
-        for loop, intrinsic in tiles:
-            self._replace(sch, loop, intrinsic, permuted and intrinsic in loads)
-        if permuted:
-            for role in "ab":
-                sch.annotate(rv[role], "permuted_layout", 1)
+        return tiles
 
     @staticmethod
     def _replace(sch: Schedule, loop: Any, intrinsic: str, permuted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Tiles of fragments: decisions, limits and nests of a product on tensor cores (no TVM here).
+"""Tiles of fragments: decisions and limits of a product on tensor cores (no TVM here).
 
 Levels, outer to inner::
 
@@ -17,19 +17,16 @@ import numpy as np
 
 from search_space.decisions import Columns, Slot, choice, tile
 from search_space.gpu.limits import BASE_REGISTERS, fits_launch
-from search_space.gpu.tile_nest import copy_nest
 from search_space.gpu.tiling import PADDING_BYTES, PIPELINES
 from search_space.hardware_gpu import GpuHardware
-from search_space.nest import Access, Binding, Bools, Floats, Launch, LoopKind, LoopNest, Scope
+from search_space.nest import Bools, Floats
 from search_space.tensorize.wmma import EDGE
 
 MAX_WARPS = 4
 """Warps along rows, and along columns."""
 MAX_FRAGMENTS = 8
 MAX_STAGE_FRAGMENTS = 4
-_LANES = 32
-_PIECE_BYTES = 16
-"""What one lane reads of a fragment at once."""
+LANES = 32
 STRAIGHT, PADDED, SWIZZLED = 0, 1, 2
 """How rows of a stage lie: one after the other, 16 bytes apart, or their 16-byte pieces permuted."""
 SWIZZLE_ELEMENTS = 32
@@ -130,7 +127,7 @@ class TensorTiling:
         padding = PADDING_BYTES / self.factors[factor].element_bytes
         return np.asarray(row + (padding - row) % (2.0 * padding))
 
-    def _bank_pitch(self, factor: int, columns: Columns) -> Floats:
+    def bank_pitch(self, factor: int, columns: Columns) -> Floats:
         """Return the pitch of padded rows that has the bank conflicts of the chosen ones: [N].
 
         Permuted rows have none, like padded ones.
@@ -151,9 +148,9 @@ class TensorTiling:
     def registers(self, columns: Columns) -> Floats:
         """Estimate the registers of a thread: sums and one fragment of each factor a row or column, [N]."""
         rows, cols = self.tile(columns, "rows")[:, 2], self.tile(columns, "columns")[:, 2]
-        sums = rows * cols * EDGE * EDGE / _LANES * self.result_bytes / 4.0
+        sums = rows * cols * EDGE * EDGE / LANES * self.result_bytes / 4.0
         first, second = (factor.element_bytes for factor in self.factors)
-        held = EDGE * self.term_edge / _LANES * (rows * first + cols * second) / 2.0
+        held = EDGE * self.term_edge / LANES * (rows * first + cols * second) / 2.0
         return BASE_REGISTERS + sums + held
 
     def width(self, factor: int, columns: Columns) -> Floats:
@@ -173,123 +170,3 @@ class TensorTiling:
         fits = fits & ((pipeline == 1) | (self.tile(columns, "terms")[:, 0] >= pipeline))
         whole = np.all([region[:, 1] % SWIZZLE_ELEMENTS == 0 for region in self.regions(columns)], axis=0)
         return np.asarray(fits & ((columns.choice(self.slot_name("pad")) != SWIZZLED) | whole))
-
-    def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
-        """Describe the product, the two fetches and the write-back."""
-        rows, cols = self.tile(columns, "rows"), self.tile(columns, "columns")
-        terms = self.tile(columns, "terms")
-        size = columns.size
-        blocks = self.batch * rows[:, 0] * cols[:, 0]
-        threads = self.warps(columns) * _LANES
-        regions = self.regions(columns)
-        shapes = ((self.rows, self.terms), (self.terms, self.columns))
-        fetches = [
-            copy_nest(
-                factor.name,
-                factor.element_bytes,
-                shapes[position] if position == 0 or not self.is_transposed else shapes[1][::-1],
-                regions[position],
-                self.width(position, columns),
-                threads,
-                self._bank_pitch(position, columns),
-                blocks * terms[:, 0],
-                factor.flops,
-            )
-            for position, factor in enumerate(self.factors)
-        ]
-        tile_shape = np.stack([rows[:, 1] * rows[:, 2] * EDGE, cols[:, 1] * cols[:, 2] * EDGE], axis=1)
-        out = copy_nest(
-            f"{self.name}.out",
-            self.result_bytes,
-            (self.rows, self.columns),
-            tile_shape,
-            np.full(size, float(self.out_width)),
-            threads,
-            tile_shape[:, 1],
-            blocks,
-            self.out_flops,
-            "epilogue",
-        )
-        return (self._product(columns, blocks, threads), *fetches, out)
-
-    def _product(self, columns: Columns, blocks: Floats, threads: Floats) -> LoopNest:
-        """Describe the fragments: a body is one lane's share of one product of fragments."""
-        rows, cols = self.tile(columns, "rows"), self.tile(columns, "columns")
-        terms = self.tile(columns, "terms")
-        size = columns.size
-        ones = np.ones(size)
-        extents = np.stack(
-            [
-                blocks,
-                rows[:, 1],
-                cols[:, 1],
-                ones * EDGE,
-                ones * _LANES / EDGE,
-                terms[:, 0],
-                terms[:, 1],
-                rows[:, 2],
-                cols[:, 2],
-            ],
-            axis=1,
-        )
-        serial, thread = int(Binding.SERIAL), int(Binding.THREAD)
-        binding = [int(Binding.BLOCK), thread, thread, thread, thread, serial, serial, serial, serial]
-        kinds = np.zeros(9, dtype=np.int8)
-        kinds[5:7] = int(LoopKind.REDUCTION)
-        unrolled = np.zeros(extents.shape, dtype=bool)
-        unrolled[:, 7:] = True
-        accesses = []
-        for position, factor in enumerate(self.factors):
-            piece = _PIECE_BYTES / factor.element_bytes
-            region = self.regions(columns)[position] / np.array([1.0, piece])
-            own = rows if position == 0 else cols
-            moves = np.zeros((size, 2, 9))
-            # Lanes walk the rows of a fragment, two pieces a row.
-            moves[:, 0, 3], moves[:, 1, 4] = 1.0, 1.0
-            along, across = (1, 7) if position == 0 else (2, 8)
-            straight = position == 0 or self.is_transposed
-            outer, inner = (0, 1) if straight else (1, 0)
-            step = EDGE / (1.0 if straight else piece)
-            along_terms = self.term_edge / (piece if straight else 1.0)
-            moves[:, outer, along] = own[:, 2] * step
-            moves[:, outer, across] = step
-            moves[:, inner, 6] = along_terms
-            accesses.append(
-                Access(
-                    f"{factor.name}.shared",
-                    _PIECE_BYTES,
-                    False,
-                    False,
-                    region,
-                    moves,
-                    scope=Scope.SHARED,
-                    pitch=self._bank_pitch(position, columns) / piece,
-                )
-            )
-        none = np.zeros(extents.shape, dtype=bool)
-        return LoopNest(
-            stage="compute",
-            extents=extents,
-            kinds=kinds,
-            parallel=none,
-            unrolled=unrolled,
-            vectorised=none,
-            accesses=tuple(accesses),
-            flops=2.0 * EDGE * EDGE * self.term_edge / _LANES,
-            transcendentals=0.0,
-            executions=ones,
-            workers=np.zeros(size),
-            predicated=np.zeros(size),
-            binding=np.array(binding, dtype=np.int8),
-            launch=Launch(
-                blocks=blocks,
-                threads=threads,
-                shared_bytes=self.shared_bytes(columns),
-                registers=self.registers(columns),
-                stages=terms[:, 0],
-                pipeline=columns.choice(self.slot_name("pipeline")).astype(np.float64),
-                tensor_share=ones,
-                # Halves, quarters and double words pass a tensor core in as many bytes a cycle.
-                tensor_rate=2.0 / self.factors[0].element_bytes,
-            ),
-        )
