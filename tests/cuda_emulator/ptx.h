@@ -51,6 +51,12 @@ struct half {
   half() = default;
   template <class A, class = std::enable_if_t<std::is_arithmetic_v<A>>> half(A x) : value(static_cast<_Float16>(x)) {}
   operator float() const { return static_cast<float>(value); }
+  // Sums across threads without shuffles go through volatile memory, as CUDA's own type allows.
+  operator float() const volatile { return static_cast<float>(value); }
+  half(const half &) = default;
+  half(const volatile half &x) : value(x.value) {}
+  half &operator=(const half &) = default;
+  void operator=(half x) volatile { value = x.value; }
 };
 struct nv_bfloat16 {
   unsigned short bits;
@@ -79,9 +85,17 @@ using __half2 = EmuPair<half>;
 using __nv_bfloat162 = EmuPair<nv_bfloat16>;
 using half2 = __half2;
 using nv_bfloat162 = __nv_bfloat162;
+inline half2 make_half2(half x, half y) { return {x, y}; }
 inline float __half2float(half x) { return x; }
 inline half __float2half(float x) { return x; }
 inline half __float2half_rn(float x) { return x; }
+inline half hexp(half x) { return std::exp(float(x)); }
+inline half hexp2(half x) { return std::exp2(float(x)); }
+inline half hlog(half x) { return std::log(float(x)); }
+inline half hsqrt(half x) { return std::sqrt(float(x)); }
+inline half hrsqrt(half x) { return 1.0f / std::sqrt(float(x)); }
+inline half __hmax(half x, half y) { return float(x) > float(y) ? x : y; }
+inline half __hmin(half x, half y) { return float(x) < float(y) ? x : y; }
 inline bool __hgt(half x, half y) { return float(x) > float(y); }
 inline bool __hlt(half x, half y) { return float(x) < float(y); }
 inline bool __hgt(nv_bfloat16 x, nv_bfloat16 y) { return float(x) > float(y); }
