@@ -39,8 +39,8 @@ MAX_STAGE_STEPS = 64
 MAX_UNROLLED_STATEMENTS = 4096
 """Innermost statements that are unrolled; more cost seconds to compile and miss the instruction cache."""
 MAX_GUARDED_STATEMENTS = 512
-"""The same where they read under a condition: NVRTC's time grows with their square (1,536 of a convolution of
-ResNet-18 took it 23 s, 4,032 more than four minutes)."""
+"""The same where they read under a condition, which costs NVRTC far more: 1,536 of a convolution of ResNet-18
+took it 23 s, 4,032 had not ended after three minutes of processor time."""
 FETCH_WIDTHS = (0, 1, 2, 4, 8, 16)
 """Values of a fetch slot: operand read where it lies (0), or staged by loads of up to so many elements."""
 PIPELINES = (1, 2, 3, 4)
