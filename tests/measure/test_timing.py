@@ -44,6 +44,16 @@ def test_a_clearly_slower_candidate_stops_after_a_quick_look() -> None:
     assert race.is_quick
 
 
+def test_a_kernel_of_many_milliseconds_need_not_be_far_slower_to_stop() -> None:
+    slower = Race(POLICY, 0.025)
+    assert run(slower, 0.032, 0.030) == POLICY.quick_repeats
+    assert slower.is_quick
+    close = Race(POLICY, 0.025)
+    assert run(close, 0.029, 0.027) > POLICY.quick_repeats
+    short = Race(POLICY, 0.0025)
+    assert run(short, 0.0032, 0.0030) > POLICY.quick_repeats
+
+
 def test_a_long_first_run_is_judged_like_a_warm_one() -> None:
     race = Race(POLICY, 0.100)
     assert run(race, 0.160, 0.160) == 0
@@ -65,8 +75,8 @@ def test_long_kernels_get_one_run_or_two() -> None:
 
 
 def test_who_is_clearly_slower_by_its_interval_is_no_contender() -> None:
-    race = Race(POLICY, 0.010)
-    assert run(race, 0.013, 0.013, spread=0.01) == POLICY.least_repeats
+    race = Race(POLICY, 0.0050)
+    assert run(race, 0.0090, 0.0065, spread=0.01) == POLICY.least_repeats
     assert race.is_quick
     close = Race(POLICY, 0.010)
     assert run(close, 0.0105, 0.0105, spread=0.01) >= POLICY.least_repeats

@@ -36,6 +36,8 @@ class RacePolicy:
         slow_ratio: A quick look slower than this times the incumbent ends the trial.
         long_first_ratio: A first run that is long and slower than this times the incumbent ends it at once:
             what is cold about it hardly shows.
+        medium_ratio: The quick look's limit for kernels that take longer than a warm-up: what comes and goes
+            within milliseconds shows less in them.
         long_ratio: The same for the best of two or more long runs, which little disturbs.
         contender_ratio: A candidate whose interval begins above this times the incumbent is clearly slower.
         warm_up_seconds: What a first run may take longer than later ones (threads start, caches fill).
@@ -50,6 +52,7 @@ class RacePolicy:
 
     slow_ratio: float = 1.5
     long_first_ratio: float = 1.15
+    medium_ratio: float = 1.15
     long_ratio: float = 1.03
     contender_ratio: float = 1.1
     warm_up_seconds: float = 0.008
@@ -65,7 +68,7 @@ class RacePolicy:
         """Refuse policies that cannot end or cannot start."""
         if self.cache not in ("warm", "flushed"):
             raise ValueError(f"cache policy {self.cache!r}: use warm or flushed")
-        for name in ("slow_ratio", "long_first_ratio", "long_ratio", "contender_ratio"):
+        for name in ("slow_ratio", "long_first_ratio", "medium_ratio", "long_ratio", "contender_ratio"):
             if not getattr(self, name) > 1:
                 raise ValueError(f"race policy: {name} must be above 1, got {getattr(self, name)}")
         if min(self.quick_repeats, self.block_repeats, self.least_repeats, self.most_repeats) < 1:
@@ -79,6 +82,7 @@ class RacePolicy:
 NO_RACE = RacePolicy(
     slow_ratio=inf,
     long_first_ratio=inf,
+    medium_ratio=inf,
     long_ratio=inf,
     contender_ratio=inf,
     least_repeats=11,
@@ -196,7 +200,8 @@ class Race:
         # One short repeat, or several that disagree, may hold a stall of milliseconds: more tell.
         count = len(self._runs)
         disagree = max(self._runs) > _DISAGREEMENT * best and count < policy.least_repeats
-        return best > policy.slow_ratio * incumbent and count >= policy.quick_repeats and not disagree
+        ratio = policy.medium_ratio if best > policy.warm_up_seconds else policy.slow_ratio
+        return best > ratio * incumbent and count >= policy.quick_repeats and not disagree
 
     def _is_separated(self) -> bool:
         timing, incumbent = self.timing, self.incumbent_seconds
