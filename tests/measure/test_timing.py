@@ -49,7 +49,7 @@ def test_a_kernel_of_many_milliseconds_need_not_be_far_slower_to_stop() -> None:
     assert run(slower, 0.032, 0.030) == POLICY.quick_repeats
     assert slower.is_quick
     close = Race(POLICY, 0.025)
-    assert run(close, 0.029, 0.027) > POLICY.quick_repeats
+    assert run(close, 0.027, 0.0258) == POLICY.medium_repeats
     short = Race(POLICY, 0.0025)
     assert run(short, 0.0032, 0.0030) > POLICY.quick_repeats
 
@@ -78,8 +78,8 @@ def test_who_is_clearly_slower_by_its_interval_is_no_contender() -> None:
     race = Race(POLICY, 0.0050)
     assert run(race, 0.0090, 0.0065, spread=0.01) == POLICY.least_repeats
     assert race.is_quick
-    close = Race(POLICY, 0.010)
-    assert run(close, 0.0105, 0.0105, spread=0.01) >= POLICY.least_repeats
+    close = Race(POLICY, 0.0050)
+    assert run(close, 0.0090, 0.00525, spread=0.01) >= POLICY.least_repeats
     assert not close.is_quick
 
 
@@ -142,13 +142,13 @@ def test_a_duel_is_described_by_the_ratio_of_neighbours() -> None:
 
 
 def test_a_contender_runs_until_its_interval_separates() -> None:
-    faster = Race(POLICY, 0.010)
-    assert run(faster, 0.009, 0.008, spread=0.01) == POLICY.least_repeats
-    assert faster.timing.high < 0.010
-    equal = Race(RacePolicy(budget_seconds=10.0), 0.010)
-    assert run(equal, 0.010, 0.010, spread=0.02) == POLICY.most_repeats
-    same = Race(RacePolicy(budget_seconds=10.0), 0.010)
-    assert 8 <= run(same, 0.010, 0.010, spread=0.001) < POLICY.most_repeats
+    faster = Race(POLICY, 0.005)
+    assert run(faster, 0.009, 0.004, spread=0.01) == POLICY.least_repeats
+    assert faster.timing.high < 0.005
+    equal = Race(RacePolicy(budget_seconds=10.0), 0.005)
+    assert run(equal, 0.009, 0.005, spread=0.02) == POLICY.most_repeats
+    same = Race(RacePolicy(budget_seconds=10.0), 0.005)
+    assert 8 <= run(same, 0.009, 0.005, spread=0.001) < POLICY.most_repeats
 
 
 def test_the_budget_ends_an_undecided_race() -> None:

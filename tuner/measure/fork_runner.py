@@ -108,7 +108,7 @@ class ForkRunner:
                 if build.run_seconds is None:
                     build.run_seconds = self._warm_seconds(build.handle)
                 self._supervisor.stop(build.handle, True)
-            if any(self._options.race.is_long(build.run_seconds or 0.0) for build in builds):
+            if max(build.run_seconds or 0.0 for build in builds) > self._options.race.warm_up_seconds:
                 rounds = min(rounds, _LONG_ROUNDS)
             for _ in range(rounds):
                 for found, build in zip(collected, builds, strict=True):

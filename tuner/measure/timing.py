@@ -46,13 +46,15 @@ class RacePolicy:
         block_repeats: Repeats between two looks at the interval.
         least_repeats: Fewest repeats of a candidate that is not clearly slower.
         most_repeats: Most repeats of any candidate.
+        medium_repeats: Most repeats of one that takes longer than a warm-up: a duel measures it again
+            before it takes the title.
         budget_seconds: Time after which a candidate with enough repeats stops, separated or not.
         cache: ``warm``, or ``flushed`` to empty the caches before every call.
     """
 
     slow_ratio: float = 1.5
     long_first_ratio: float = 1.15
-    medium_ratio: float = 1.15
+    medium_ratio: float = 1.05
     long_ratio: float = 1.03
     contender_ratio: float = 1.1
     warm_up_seconds: float = 0.008
@@ -61,6 +63,7 @@ class RacePolicy:
     block_repeats: int = 3
     least_repeats: int = 5
     most_repeats: int = 23
+    medium_repeats: int = 3
     budget_seconds: float = 0.12
     cache: str = "warm"
 
@@ -71,7 +74,14 @@ class RacePolicy:
         for name in ("slow_ratio", "long_first_ratio", "medium_ratio", "long_ratio", "contender_ratio"):
             if not getattr(self, name) > 1:
                 raise ValueError(f"race policy: {name} must be above 1, got {getattr(self, name)}")
-        if min(self.quick_repeats, self.block_repeats, self.least_repeats, self.most_repeats) < 1:
+        counts = (
+            self.quick_repeats,
+            self.block_repeats,
+            self.least_repeats,
+            self.most_repeats,
+            self.medium_repeats,
+        )
+        if min(counts) < 1:
             raise ValueError("race policy: every count of repeats must be at least 1")
 
     def is_long(self, seconds: float) -> bool:
@@ -87,6 +97,7 @@ NO_RACE = RacePolicy(
     contender_ratio=inf,
     least_repeats=11,
     most_repeats=11,
+    medium_repeats=11,
 )
 """No candidate stops early because it is slow: each gets 11 repeats (fewer only where they take long)."""
 
@@ -175,13 +186,13 @@ class Race:
         count = len(self._runs)
         if count < policy.quick_repeats and not policy.is_long(min(self._runs)):
             return Block(self._number, policy.quick_repeats - count)
-        if count >= policy.most_repeats or (
+        if count >= self._most_repeats() or (
             self._spent_seconds >= policy.budget_seconds and count >= self._least_repeats()
         ):
             return None
-        if count >= policy.least_repeats and self._is_separated():
+        if count >= self._least_repeats() and self._is_separated():
             return None
-        left = policy.most_repeats - count
+        left = self._most_repeats() - count
         affordable = max(1, int(policy.budget_seconds / max(min(self._runs) * self._number, 1e-9)))
         return Block(self._number, max(1, min(policy.block_repeats, left, affordable)))
 
@@ -189,7 +200,11 @@ class Race:
         # A kernel of a tenth of a second is not run five times: what disturbs a run is short beside it.
         typical = min(self._runs)
         affordable = int(self.policy.budget_seconds / max(typical, 1e-9))
-        return max(2, min(self.policy.least_repeats, affordable))
+        return max(2, min(self.policy.least_repeats, self._most_repeats(), affordable))
+
+    def _most_repeats(self) -> int:
+        is_medium = min(self._runs) > self.policy.warm_up_seconds
+        return self.policy.medium_repeats if is_medium else self.policy.most_repeats
 
     def _is_clearly_slow(self) -> bool:
         policy, incumbent, best = self.policy, self.incumbent_seconds, min(self._runs)
