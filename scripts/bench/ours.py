@@ -98,23 +98,20 @@ def run(
 
 
 def curve_of(log: Path) -> tuple[Point, ...]:
-    """Read the best time after every trial from a log; inside a batch wall time is divided evenly."""
+    """Read the best time after every trial from a log; what a batch found counts when all of it is over."""
     with opened([str(log)]) as (store,):
         view = store.view()
         began = view.headers[0].time_unix
         trials = [s for s in view.summaries if s.kind == "trial"]
-    ends = {s.round: max(t.time_unix for t in trials if t.round == s.round) - began for s in trials}
+    ends: dict[int, float] = {}
+    for trial in trials:
+        ends[trial.round] = max(ends.get(trial.round, 0.0), trial.time_unix - began)
     points: list[Point] = []
     best: float | None = None
-    previous = 0.0
-    for number in sorted(ends):
-        batch = [s for s in trials if s.round == number]
-        step = (ends[number] - previous) / len(batch)
-        for place, summary in enumerate(batch, 1):
-            if summary.is_valid and summary.median_seconds is not None:
-                best = summary.median_seconds if best is None else min(best, summary.median_seconds)
-            points.append(Point(len(points) + 1, previous + step * place, best))
-        previous = ends[number]
+    for summary in sorted(trials, key=lambda trial: trial.round):
+        if summary.is_valid and summary.median_seconds is not None:
+            best = summary.median_seconds if best is None else min(best, summary.median_seconds)
+        points.append(Point(len(points) + 1, ends[summary.round], best))
     return tuple(points)
 
 

@@ -1,7 +1,10 @@
 import json
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
+from scripts.bench import ours
 from scripts.bench.metaschedule import NOTES, finished, prefix, times_of
 from scripts.bench.problem import Problem, Spec
 
@@ -56,3 +59,25 @@ def test_a_run_that_did_not_end_does_not_count(tmp_path):
 
 def test_a_problem_survives_json():
     assert Problem.from_dict(json.loads(json.dumps(PROBLEM.to_dict()))) == PROBLEM
+
+
+def test_what_a_batch_found_counts_when_all_of_it_is_over(monkeypatch):
+    def trial(number, time_unix, seconds, kind="trial"):
+        return SimpleNamespace(
+            kind=kind, round=number, time_unix=time_unix, median_seconds=seconds, is_valid=seconds is not None
+        )
+
+    trials = [trial(0, 103.0, 4.0), trial(0, 104.0, None), trial(1, 109.0, 2.0), trial(1, 110.0, 3.0)]
+    view = SimpleNamespace(
+        headers=[SimpleNamespace(time_unix=100.0)], summaries=[*trials, trial(1, 200.0, 1.0, "confirmation")]
+    )
+
+    @contextmanager
+    def opened(names):
+        yield (SimpleNamespace(view=lambda: view),)
+
+    monkeypatch.setattr(ours, "opened", opened)
+    curve = ours.curve_of("log")
+    assert [point.trial for point in curve] == [1, 2, 3, 4]
+    assert [point.wall_seconds for point in curve] == [4.0, 4.0, 10.0, 10.0]
+    assert [point.best_seconds for point in curve] == [4.0, 4.0, 2.0, 2.0]
