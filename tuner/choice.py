@@ -76,6 +76,10 @@ class Chooser:
                 try:
                     record = store.load([match.summary])[0]
                     if record.plan.get("kind") == "default":
+                        if all(summary.kind == "baseline" for summary in view.summaries):
+                            # A run that has only just begun: nothing was compared with it yet.
+                            reasons.append(f"{view.where} holds only its untuned time")
+                            continue
                         return Choice(
                             None,
                             "tuned",

@@ -17,7 +17,7 @@ from tuner.acceptance.accept import Acceptance, verdict_of
 from tuner.acceptance.after_run import AfterRun
 from tuner.acceptance.race import LEAST_ROUNDS, Lap, profile, race
 from tuner.acceptance.verdict import ModelVerdict, verdict_values
-from tuner.choice import Chooser
+from tuner.choice import Chooser, open_records
 from tuner.compilation import Choice
 from tuner.errors import UserError
 from tuner.extract import lower
@@ -88,6 +88,22 @@ def test_what_is_slower_in_place_is_not_used_again(tuned, monkeypatch):
         verdict = Acceptance(target, after._chooser, session.confirm_in_place).accept(lowered, previous)
     assert verdict.fell_back == (workload.name,)
     assert "record" in used(log, path, workload)
+
+
+def test_a_log_that_was_only_begun_does_not_hold_back_predictions(tuned, tmp_path):
+    path, log, _ = tuned
+    lowered = lower(from_onnx(onnx.load(path), name="model"))
+    begun = tmp_path / "begun.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line).get("kind", "baseline") == "baseline"]
+    assert 1 < len(kept) < len(lines)
+    begun.write_text("".join(kept))
+    with open_records([str(begun)]) as stores:
+        choose = Chooser(api.target_of(None, None), stores)
+        choices = [choose(workload) for workload in lowered.workloads.values()]
+    assert {choice.source for choice in choices} == {"predicted"}
+    # An untuned program that did not end in time leaves no time, which is another reason.
+    assert any("holds only its untuned time" in choice.reason for choice in choices)
 
 
 def tuner_timing(seconds):
