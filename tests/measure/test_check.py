@@ -104,7 +104,16 @@ def test_guards_and_poison() -> None:
     assert not buffer.guards_hold()
 
 
-@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="this system has no such advice")
+def test_a_kernel_without_huge_pages_has_large_buffers_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 9999, raising=False)  # unknown, so refused
+    buffer = GuardedBuffer(((8 << 20) // 4,), "float32")
+    buffer.poison()
+    assert buffer.guards_hold()
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="this kernel has no huge pages"
+)
 @pytest.mark.parametrize(("elements", "is_huge"), [((8 << 20) // 4 + 3, True), (1 << 10, False)])
 def test_large_buffers_ask_for_huge_pages(elements: int, is_huge: bool) -> None:
     buffer = GuardedBuffer((elements,), "float32")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -55,7 +56,8 @@ class GuardedBuffer:
         body = -(-(self.bytes + _PAGE) // _PAGE) * _PAGE
         self._map = mmap.mmap(-1, body + 3 * _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if self.bytes >= HUGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
-            self._map.madvise(mmap.MADV_HUGEPAGE, 2 * _PAGE, self.bytes // _PAGE * _PAGE)
+            with suppress(OSError):  # advice: a kernel built without huge pages refuses it
+                self._map.madvise(mmap.MADV_HUGEPAGE, 2 * _PAGE, self.bytes // _PAGE * _PAGE)
         self._raw: NDArray[np.uint8] = np.frombuffer(self._map, dtype=np.uint8)
         self._before = self._raw[_PAGE : 2 * _PAGE]
         self._after = self._raw[2 * _PAGE + self.bytes : 2 * _PAGE + body]

@@ -16,6 +16,7 @@ _CHECK_SECONDS = 20.0
 _SLACK_SECONDS = 5.0
 """What a repeat may take beyond ten times the first run: that one ended, so this one will."""
 _LONG_ROUNDS = 3
+"""Pairs between two looks at a duel in which a kernel takes longer than a warm-up."""
 _DUEL_REPEATS = 3
 """A repeat of a duel is this many times as long as one of a race: what comes and goes within milliseconds (a
 worker that lost its CPU) is then part of nearly every repeat."""
