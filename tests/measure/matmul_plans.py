@@ -187,7 +187,7 @@ def plan_forks(module: Any, plan: dict[str, Any]) -> Candidate:
             os._exit(0)
     while len(os.listdir(plan["mark"])) < 2:  # noqa: PTH208
         time.sleep(0.005)
-    return plan_tiled(module, plan)
+    return plan_slow(module, plan)  # a fast one may be kept for a duel, and its processes with it
 
 
 def plan_compiler_hang(module: Any, plan: dict[str, Any]) -> Candidate:

@@ -61,7 +61,9 @@ def test_same_result_for_any_size(size, stride, padding, edge, is_spread):
         else operator(*size, 16, 16, kernel, stride, padding)
     )
     rewrite = rewritten(func, edge)
-    assert rewrite is not None
+    if rewrite is None:  # tiles of four may hang over so far that they save nothing
+        assert edge == 4 and min(size) < 6
+        return
     check_same(func, rewrite.func, rtol=1e-4, atol=4e-6 * rewrite.tolerance_scale)
 
 
