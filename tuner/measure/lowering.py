@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from search_space.tvm_api import tirx, tvm, tvm_ffi, walk_types
+from tuner.measure.padding import skip_padding
 from tuner.measure.prefetching import prefetch_rows
 from tuner.measure.streaming import stream_stores
 
@@ -132,6 +133,7 @@ def cpu_pipeline() -> tuple[Any, Any, Any]:
             hoist_conditions(),
             passes.UnrollLoop(),
             passes.StmtSimplify(),
+            skip_padding(),
             stream_stores(),
             prefetch_rows(),
             s_tir.RewriteUnsafeSelect(),

@@ -1,0 +1,139 @@
+"""Leaves out what padding adds to sums: conditions of an operand become conditions of the statement.
+
+before (a convolution with its padding inlined; rows i of the result, taps r)::
+
+    for r, k:
+        acc[0] = acc[0] + (1 <= i + r ? x[i + r - 1, k] : 0) * w[r, k]
+        acc[1] = acc[1] + (1 <= i + r ? x[i + r - 1, k] : 0) * w[r, k + 16]
+
+after::
+
+    for r:
+        if 1 <= i + r:
+            for k:
+                acc[0] = acc[0] + x[i + r - 1, k] * w[r, k]
+                acc[1] = acc[1] + x[i + r - 1, k] * w[r, k + 16]
+
+LLVM moves such a condition out of the loop too, but must then multiply by zero: a weight might be infinite. TVM's
+simplifier leaves those products out where the condition is a constant, and libraries do everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from search_space.tvm_api import IRModule, PrimFunc, structural_equal, tirx, tvm, tvm_ffi, walk_types
+
+
+def skip_padding() -> Any:
+    """Return the pass; it runs on lowered functions whose loops are vectorised, unrolled and simplified."""
+
+    def apply(module: Any, context: Any) -> Any:
+        changed = {
+            name: _skipping(func) for name, func in module.functions.items() if isinstance(func, PrimFunc)
+        }
+        return IRModule({**dict(module.functions.items()), **changed}, attrs=module.attrs)
+
+    return tvm.transform.module_pass(apply, opt_level=0, name="tirtune.SkipPadding")
+
+
+def _skipping(func: Any) -> Any:
+    guarded: list[Any] = []
+
+    def note(call: Any) -> None:
+        if _is_condition(call):
+            guarded.append(call)
+
+    walk_types(func.body, [(tvm.ir.Call, note)])
+    if not guarded:
+        return func
+    body = tvm_ffi.structural_map(func.body, (tirx.BufferStore, _conditional))
+    if body.same_as(func.body):
+        return func
+    body = tvm_ffi.structural_map(body, (tirx.SeqStmt, _joined))
+    return func.with_body(tvm_ffi.structural_map(body, (tirx.For, _outside)))
+
+
+def _is_condition(call: Any) -> bool:
+    return str(getattr(call.op, "name", "")).endswith("if_then_else")
+
+
+def _conditional(store: Any) -> Any:
+    """Return ``if c: a[i] = a[i] + x * w`` for ``a[i] = a[i] + (c ? x : 0) * w``."""
+    if not isinstance(store.value, tirx.Add):
+        return store
+    for sum_so_far, product in ((store.value.a, store.value.b), (store.value.b, store.value.a)):
+        if not isinstance(product, tirx.Mul) or not _is_same_place(sum_so_far, store):
+            continue
+        left, right = _unguarded(product.a), _unguarded(product.b)
+        conditions = [found[0] for found in (left, right) if found is not None]
+        if not conditions:
+            return store
+        a = product.a if left is None else left[1]
+        b = product.b if right is None else right[1]
+        kept = tirx.BufferStore(store.buffer, sum_so_far + a * b, store.indices)
+        return tirx.IfThenElse(tirx.all(*conditions), kept, None)
+    return store
+
+
+def _is_same_place(load: Any, store: Any) -> bool:
+    return (
+        isinstance(load, tvm.ir.TensorLoad)
+        and load.source.same_as(store.buffer)
+        and len(load.indices) == len(store.indices)
+        and all(_is_equal(a, b) for a, b in zip(load.indices, store.indices, strict=True))
+    )
+
+
+def _unguarded(factor: Any) -> tuple[Any, Any] | None:
+    """Split ``c ? x : 0``, or a vector of it, into c and x."""
+    if isinstance(factor, tirx.Broadcast):
+        found = _unguarded(factor.value)
+        return None if found is None else (found[0], tirx.Broadcast(found[1], factor.lanes))
+    if not isinstance(factor, tvm.ir.Call) or not _is_condition(factor):
+        return None
+    condition, value, otherwise = factor.args
+    if isinstance(otherwise, tirx.Broadcast):
+        otherwise = otherwise.value
+    is_zero = isinstance(otherwise, (tirx.FloatImm, tirx.IntImm)) and float(otherwise.value) == 0
+    return (condition, value) if is_zero else None
+
+
+def _joined(block: Any) -> Any:
+    """Return a sequence in which neighbours with one condition are one statement."""
+    found: list[Any] = []
+    for statement in block.seq:
+        last = found[-1] if found else None
+        if _is_plain_if(statement) and _is_plain_if(last) and _is_equal(statement.condition, last.condition):
+            body = tirx.SeqStmt([*_parts(last.then_case), *_parts(statement.then_case)])
+            found[-1] = tirx.IfThenElse(last.condition, body, None)
+        else:
+            found.append(statement)
+    return block if len(found) == len(block.seq) else tirx.stmt_seq(*found)
+
+
+def _parts(statement: Any) -> list[Any]:
+    return list(statement.seq) if isinstance(statement, tirx.SeqStmt) else [statement]
+
+
+def _is_plain_if(statement: Any) -> bool:
+    return isinstance(statement, tirx.IfThenElse) and statement.else_case is None
+
+
+def _outside(loop: Any) -> Any:
+    """Return ``if c: for ...`` for a serial loop that is nothing but ``if c`` with a c that it does not change."""
+    body = loop.body
+    if not _is_plain_if(body) or loop.kind != tirx.ForKind.SERIAL or _uses(body.condition, loop.loop_var):
+        return loop
+    inner = tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, body.then_case, annotations=loop.annotations)
+    return tirx.IfThenElse(body.condition, inner, None)
+
+
+def _uses(condition: Any, variable: Any) -> bool:
+    found: list[Any] = []
+    walk_types(condition, [(tvm.ir.Var, found.append)])
+    return any(variable.same_as(v) for v in found)
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    return one.same_as(other) or structural_equal(one, other)
