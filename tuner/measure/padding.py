@@ -14,8 +14,8 @@ after::
                 acc[0] = acc[0] + x[i + r - 1, k] * w[r, k]
                 acc[1] = acc[1] + x[i + r - 1, k] * w[r, k + 16]
 
-LLVM moves such a condition out of the loop too, but must then multiply by zero: a weight might be infinite. TVM's
-simplifier leaves those products out where the condition is a constant, and libraries do everywhere.
+LLVM moves such a condition out of the loop too, but must then multiply by zero: a weight might be infinite.
+TVM's simplifier leaves those products out where the condition is a constant, and libraries do everywhere.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ def _unguarded(factor: Any) -> tuple[Any, Any] | None:
     if not isinstance(factor, tvm.ir.Call) or not _is_condition(factor):
         return None
     condition, value, otherwise = factor.args
+    if str(condition.ty) != "bool":  # a condition of each lane
+        return None
     if isinstance(otherwise, tirx.Broadcast):
         otherwise = otherwise.value
     is_zero = isinstance(otherwise, (tirx.FloatImm, tirx.IntImm)) and float(otherwise.value) == 0
@@ -103,8 +105,9 @@ def _joined(block: Any) -> Any:
     """Return a sequence in which neighbours with one condition are one statement."""
     found: list[Any] = []
     for statement in block.seq:
-        last = found[-1] if found else None
-        if _is_plain_if(statement) and _is_plain_if(last) and _is_equal(statement.condition, last.condition):
+        last: Any = found[-1] if found else statement
+        both = bool(found) and _is_plain_if(last) and _is_plain_if(statement)
+        if both and _is_equal(last.condition, statement.condition):
             body = tirx.SeqStmt([*_parts(last.then_case), *_parts(statement.then_case)])
             found[-1] = tirx.IfThenElse(last.condition, body, None)
         else:
@@ -121,11 +124,13 @@ def _is_plain_if(statement: Any) -> bool:
 
 
 def _outside(loop: Any) -> Any:
-    """Return ``if c: for ...`` for a serial loop that is nothing but ``if c`` with a c that it does not change."""
+    """Return ``if c: for ...`` for a serial loop over ``if c`` that does not change c."""
     body = loop.body
     if not _is_plain_if(body) or loop.kind != tirx.ForKind.SERIAL or _uses(body.condition, loop.loop_var):
         return loop
-    inner = tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, body.then_case, annotations=loop.annotations)
+    inner = tirx.For(
+        loop.loop_var, loop.min, loop.extent, loop.kind, body.then_case, annotations=loop.annotations
+    )
     return tirx.IfThenElse(body.condition, inner, None)
 
 
