@@ -124,7 +124,7 @@ def workload_of(func: Any, name: str, constants: Sequence[int] | None = None) ->
         )
     module = tvm_api.IRModule({"main": func.with_attr("global_symbol", "main")})
     flops = float(tvm_api.estimate_flops(module))
-    fixed = _constants_of(func)
+    fixed = constants_of(func)
     wrong = [p for p in fixed if not 0 <= p < len(args) or args[p].is_output]
     if wrong:
         raise ValueError(f"workload {name}: parameters {wrong} cannot be weights: they are no inputs")
@@ -144,7 +144,8 @@ def _with_constants(func: Any, constants: Sequence[int] | None) -> Any:
     return func.without_attr(CONSTANTS) if CONSTANTS in func.attrs else func
 
 
-def _constants_of(func: Any) -> tuple[int, ...]:
+def constants_of(func: Any) -> tuple[int, ...]:
+    """Return the positions of the parameters that a function marks as weights."""
     return tuple(int(p) for p in func.attrs[CONSTANTS]) if CONSTANTS in func.attrs else ()
 
 

@@ -20,7 +20,7 @@ from search_space.rules.rfactor import FactorStep
 from search_space.rules.row_vectors import TurnStep, turn_rows
 from search_space.rules.rows import RowsStep, row_axes
 from search_space.rules.tensorize import TensorizeStep, TensorTileStep, tensor_tilings
-from search_space.rules.tile_parts import tile_columns, tile_rows
+from search_space.rules.tile_parts import tile_columns, tile_panels, tile_rows
 from search_space.rules.tiling import FinishTileStep, TileStep, is_tileable
 from search_space.steps import Step
 from search_space.tensorize import Intrinsic
@@ -90,11 +90,15 @@ def parts_of_products(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
     by_rows = tile_rows(block, state.blocks, state.hardware)
     by_columns = tile_columns(block, state.blocks, state.hardware)
     found: list[CpuState] = []
-    for word, step in (("tilerows", by_rows), ("tilecolumns", by_columns)):
+    by_panels = tile_panels(block, state.blocks, state.hardware)
+    for word, step in (("tilerows", by_rows), ("tilecolumns", by_columns), ("tilepanels", by_panels)):
         if step is not None:
-            names = (step.moved.name, step.tiling.block.name, *(b.name for b in step.outputs))
+            moved = () if step.moved is None else (step.moved.name,)
+            names = (*moved, step.tiling.block.name, *(b.name for b in step.outputs))
             if all(name in state.pending for name in names):
                 found.append(state.scheduled(names, (step,), word))
+    if by_panels is not None:
+        return found
     if not found or (by_rows is not None and by_rows.kernel_bytes <= state.hardware.l2_bytes / KERNELS):
         return found
     return (*found, *next(derived for rule in PLAIN_RULES if (derived := rule(state, block))))

@@ -18,10 +18,12 @@ from search_space.rewrites.program import NotLiftable, Program, Stage, lift
 from search_space.rewrites.row_tails import row_tails
 from search_space.rewrites.softmax import softmax
 from search_space.rewrites.split_reduction import split_reduction
+from search_space.rewrites.strassen import strassen
 from search_space.rewrites.transposed import decompose_by_phase
 from search_space.rewrites.winograd import EDGES, edges_of, winograd
 from search_space.rewrites.winograd_phases import winograd_phases
 from search_space.rewrites.winograd_tiles import winograd_tiles
+from search_space.workload import constants_of
 
 ROW_TILES = range(5, 15)
 """Register-tile heights that keep enough multiply-adds in flight with 2 to 4 vectors a row."""
@@ -96,6 +98,8 @@ def alternatives(func: Any, has_caches: bool = True, splits: SplitLimits = CPU_S
         return [phases, *_of_phases(func)]
     found: list[Rewrite | None] = [*of_rows, fuse_rows(program), im2col(program)]
     found += _winograd(program, contraction)
+    if has_caches:
+        found.append(strassen(program, [program.params[p] for p in constants_of(func)]))
     found += _covered(program, contraction)
     found += _padded(program, contraction)
     found += _split(program, stage, splits)

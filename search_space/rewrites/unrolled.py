@@ -23,6 +23,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from search_space.rewrites.fuse_rows import joined
 from search_space.rewrites.program import constant, loads_of, substitute
 from search_space.tvm_api import PrimFunc, tirx, tvm
@@ -45,6 +47,7 @@ class Transform:
         matrix: [outputs, inputs], applied along each of these dimensions.
         unrolled: Positions of the spatial iterators that count outputs: one that counts row-major
             (``outputs`` to the power of the dimensions), or one a dimension (``outputs`` each).
+        counts: Where one dimension is counted by several iterators, row-major: the extent of each.
         split: Position of an iterator to take apart again, or None.
         extents: Into which extents.
         names: With which names.
@@ -56,6 +59,7 @@ class Transform:
     split: int | None = None
     extents: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
 
 
 def write_out(func: Any, transform: Transform) -> Any:
@@ -132,12 +136,15 @@ def _nest(block: Any, transform: Transform) -> Any:
     starts = [tirx.Var(f"v_{n}", "int32") for n in ("e", "v")[: len(counted)]]
 
     def counted_at(place: Sequence[int]) -> list[tuple[Any, Any]]:
-        values, extent = list(place), outputs
-        if len(counted) == 1:
-            values, extent = [joined(place, [outputs] * len(taps))], outputs ** len(taps)
+        values, extents = list(place), [outputs] * len(taps)
+        if transform.counts:
+            values = [int(v) for v in np.unravel_index(place[0], transform.counts)]
+            extents = list(transform.counts)
+        elif len(counted) == 1:
+            values, extents = [joined(place, extents)], [outputs ** len(taps)]
         return [
             (variable, start * extent + value)
-            for variable, start, value in zip(counted, starts, values, strict=True)
+            for variable, start, extent, value in zip(counted, starts, extents, values, strict=True)
         ]
 
     sources = [index_at(value.indices, list(zip(taps, place, strict=True))) for place in places]

@@ -12,3 +12,7 @@ row axis, how many outer axes stand before that, rows of the result in a row of 
 
 TILE_COLUMNS = "tirtune.tile_columns"
 """Annotation of the product of a program whose last spatial axis is that of a transformed kernel."""
+
+TILE_PANELS = "tirtune.tile_panels"
+"""Annotation of the product of a program whose columns lie in panels that are independent of each other:
+position of the axis that counts them, in the product and in the result."""

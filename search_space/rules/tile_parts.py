@@ -25,6 +25,9 @@ times as large as the weights, but what one task needs of it is made where it is
       for q, co1:             kernel[uv, q, co1] = ...                    # of these columns
       tiled uv, tw, co1, q:   product[uv, tw, co1] += tiles[uv, th, tw, q] * kernel[uv, q, co1]
       for th, tw, co1:        out[4*th + i, 4*tw + j, co] = ...
+
+By panels (``rewrites/strassen.py``) operands are there before: tiles as a whole, the kernel when the model
+was compiled. A task makes its products and adds them up.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ from search_space.hardware import Hardware
 from search_space.nest import Bools, LoopNest
 from search_space.rules.elementwise import spatial_nest
 from search_space.rules.epilogue import AttachEpilogueStep, CacheWriteStep, vector_annotate
-from search_space.rules.places import TILE_COLUMNS, TILE_ROWS
+from search_space.rules.places import TILE_COLUMNS, TILE_PANELS, TILE_ROWS
 from search_space.rules.tiling import FinishTileStep, TileStep
 from search_space.steps import Memory, PlainStep
 from search_space.tiling import Tiling, make_tiling
@@ -66,7 +69,7 @@ class TilePartsStep(PlainStep):
     """Run one transform, the product and what follows it part by part.
 
     Attributes:
-        moved: The block that makes the tiles of data, or the kernel.
+        moved: The block that makes the tiles of data, or the kernel; None if both are there before.
         outputs: Blocks after the product in program order; the last one is the result.
         tiling: Tiling of one task's product.
         part: The block ``moved``, as far as one task needs it.
@@ -76,10 +79,10 @@ class TilePartsStep(PlainStep):
         by_rows: Whether rows are cut, not columns.
     """
 
-    moved: BlockInfo
+    moved: BlockInfo | None
     outputs: tuple[BlockInfo, ...]
     tiling: Tiling
-    part: BlockInfo
+    part: BlockInfo | None
     axis: int
     size: int
     tasks: int
@@ -87,8 +90,8 @@ class TilePartsStep(PlainStep):
 
     @property
     def kernel_bytes(self) -> int:
-        """Bytes of what the product reads besides the tiles."""
-        tiles = self.part.writes[0].name
+        """Bytes of what the product reads besides what is moved."""
+        tiles = "" if self.part is None else self.part.writes[0].name
         return sum(prod(u.shape) * u.element_bytes for u in self.tiling.block.reads if u.name != tiles)
 
     def slots(self) -> tuple[Slot, ...]:
@@ -117,8 +120,9 @@ class TilePartsStep(PlainStep):
             self._vectorise(sch, block)
         sch.compute_at(memory.blocks[f"{product}.epilogue"], task, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock(product), task, preserve_unit_loops=True)
-        sch.compute_at(sch.get_sblock(self.moved.name), task, preserve_unit_loops=True)
-        self._vectorise(sch, self.moved)
+        if self.moved is not None:
+            sch.compute_at(sch.get_sblock(self.moved.name), task, preserve_unit_loops=True)
+            self._vectorise(sch, self.moved)
         TileStep(self.tiling).apply(sch, columns, memory)
         AttachEpilogueStep(self.tiling, None).apply(sch, columns, memory)
         FinishTileStep(self.tiling).apply(sch, columns, memory)
@@ -154,7 +158,7 @@ class TilePartsStep(PlainStep):
             for b in self.outputs
         ]
         return (
-            stage(self.part, tasks, "pad"),
+            *(() if self.part is None else (stage(self.part, tasks, "pad"),)),
             replace(compute, executions=tasks, workers=tasks),
             replace(copy, executions=copy.executions * np.float32(self.tasks), workers=tasks),
             *(stage(b, once, "elementwise") for b in outputs),
@@ -247,6 +251,31 @@ def tile_columns(block: BlockInfo, blocks: dict[str, BlockInfo], hardware: Hardw
     tiling = replace(make_tiling(own, hardware), packable=(), is_nested=True)
     part = shrunk(maker, {last: fitting[-1]})
     return TilePartsStep(maker, outputs, tiling, part, axis, fitting[-1], extent // fitting[-1], False)
+
+
+def tile_panels(block: BlockInfo, blocks: dict[str, BlockInfo], hardware: Hardware) -> TilePartsStep | None:
+    """Find the chain of stages that ends in a block and can run by panels of columns.
+
+    Args:
+        block: The last block of a program.
+        blocks: All blocks by name.
+        hardware: Limits.
+
+    Returns:
+        The step, or None if there is no such chain.
+    """
+    chain = _chain(block, blocks, TILE_PANELS)
+    if chain is None:
+        return None
+    product, outputs = chain
+    position, axis = (int(v) for v in product.body.annotations[TILE_PANELS])
+    axis += UNIT_AXES if outputs[-1].stores > 1 else 0
+    panels = product.axes[position].extent
+    if outputs[-1].axes[axis].extent != panels:
+        return None
+    own = shrunk(product, {position: 1})
+    tiling = replace(make_tiling(own, hardware), packable=(), is_nested=True)
+    return TilePartsStep(None, outputs, tiling, None, axis, 1, panels, False)
 
 
 def _chain(

@@ -1,6 +1,7 @@
 """Small programs in the forms that users and importers write them."""
 
 from search_space.tvm_api import te, tirx, tvm
+from search_space.workload import CONSTANTS
 
 topi = tvm.topi
 
@@ -112,3 +113,24 @@ def transposed_nhwc(shape, filters, kernel, stride, padding, epilogue=False):
         return te.create_prim_func([data, weight, out])
     relu = te.compute(out.shape, lambda *i: tirx.max(out(*i), zero()), name="relu")
     return te.create_prim_func([data, weight, relu])
+
+
+def product(rows, terms=512, columns=768, transposed=False, epilogue=False, dtype="float32"):
+    """``x[..., k] * weight[k, n]`` with a weight that is marked; bias, residual and ReLU behind if asked."""
+    data = te.placeholder((*rows, terms), name="x", dtype=dtype)
+    shape = (columns, terms) if transposed else (terms, columns)
+    weight = te.placeholder(shape, name="weight", dtype=dtype)
+    k = te.reduce_axis((0, terms), name="k")
+    out = te.compute(
+        (*rows, columns),
+        lambda *i: te.sum(data(*i[:-1], k) * (weight[i[-1], k] if transposed else weight[k, i[-1]]), axis=k),
+        name="product",
+    )
+    arguments = [data, weight, out]
+    if epilogue:
+        bias = te.placeholder((columns,), name="bias")
+        residual = te.placeholder(out.shape, name="residual")
+        summed = te.compute(out.shape, lambda *i: out(*i) + bias[i[-1]] + residual(*i), name="summed")
+        relu = te.compute(out.shape, lambda *i: tirx.max(summed(*i), tirx.const(0, "float32")), name="relu")
+        arguments = [data, weight, bias, residual, relu]
+    return te.create_prim_func(arguments).with_attr(CONSTANTS, [1])

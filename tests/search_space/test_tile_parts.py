@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
-from search_space.candidate import DEFAULT_PLAN, materialize, sketch_plan
+from search_space.candidate import DEFAULT_PLAN, context_of, materialize, sketch_plan
 from search_space.hardware import resolve_target
 from search_space.rules.tile_parts import TilePartsStep
+from search_space.workload import workload_of
+from tests.rewrites.samples import product
 from tests.search_space.programs import context, outputs_of, run
+from tuner.graph.prepack import split_workload
+from tuner.measure.build import compile_target
 
 pytestmark = pytest.mark.tvm
 
@@ -79,3 +83,22 @@ def test_large_weights_are_offered_both_ways_and_few_rows_only_whole() -> None:
     assert "winograd4.3-tilerows" in names and len(names) == 2
     small = context("dil:1,12,12,16,32,3,1,1")
     assert not any("tilerows" in n for n in small.sketches)
+
+
+def test_panels_compute_the_same_and_their_kernel_is_left_to_the_compiler() -> None:
+    func = product((1, 77), epilogue=True)
+    ctx = context_of(workload_of(func, "product"), resolve_target(threads=2))
+    (sketch,) = (s for n, s in ctx.sketches.items() if n == "strassen-tilepanels")
+    rows = sketch.sample(np.random.default_rng(3), 16)
+    (step,) = (s for s in sketch.steps if isinstance(s, TilePartsStep))
+    (compute,) = (n for n in sketch.nests(rows).stages if n.stage == "compute")
+    done = np.prod(compute.extents, axis=1) * compute.executions
+    np.testing.assert_allclose(done, 7 * 39 * 256 * 384)
+    assert step.tasks == 8
+    (wanted,) = run(ctx, materialize(ctx, DEFAULT_PLAN).module)
+    for row in rows[:3]:
+        module = materialize(ctx, sketch_plan(sketch, row)).module
+        (found,) = run(ctx, module)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=5e-5)
+        parts = split_workload(module["main"], ctx.workload, compile_target(ctx.target))
+        assert parts is not None and parts.shapes == (((8, 7, 256, 48), "float32"),)
