@@ -73,7 +73,7 @@ multiply-adds less, each of the result for an eighth of K."""
 MOST_ROW_WASTE = 1.03
 """Rows of both halves over the rows that there are."""
 TOLERANCE_SCALE = 3.0
-"""How much larger than that of a plain sum the rounding error may be; measured: 1.2 to 1.8."""
+"""How much larger than that of a plain sum the rounding error may be; measured for 64 x 512 x 768: 1.1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
