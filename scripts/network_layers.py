@@ -51,7 +51,9 @@ def _model(named: str, tail: str) -> onnx.ModelProto:
     v = problem.values
     graph = Graph("layer")
     if problem.operator == "mm":
-        x = graph.op("MatMul", graph.input("data", (v["rows"], v["inner"])), _weight(graph, v["inner"], v["columns"]))
+        x = graph.op(
+            "MatMul", graph.input("data", (v["rows"], v["inner"])), _weight(graph, v["inner"], v["columns"])
+        )
         return graph.finish(_followed(graph, x, (v["rows"], v["columns"]), (v["columns"],), tail))
     extents = [v[name] for name in _EXTENTS if name in v]
     if not extents or "kernel" not in v or "in_channels" not in v:

@@ -31,6 +31,10 @@ class BatchOptions:
     stalled_descent: float = 0.5
     diversity: float = 0.5
 
+    def neighbours(self, count: int, is_stalled: bool) -> int:
+        """Return how many candidates of a batch come from the neighbourhood of the incumbent."""
+        return round((self.stalled_descent if is_stalled and self.descent else self.descent) * count)
+
 
 @dataclass(slots=True)
 class Pool:
@@ -152,8 +156,7 @@ def choose(
         batch.take(sorted(firsts.values(), key=lambda p: p.predicted_seconds), count - count // 4)
     batch.take([firsts[name] for name in owed[:quarter] if name in firsts], quarter)
     batch.take(_ranked(suggested), quarter)
-    descent = options.stalled_descent if is_stalled and options.descent else options.descent
-    batch.take(neighbours, round(descent * count))
+    batch.take(neighbours, options.neighbours(count, is_stalled))
     explore = min(len(drawn), round(options.explore * count + 0.49)) if count > 2 else 0
     doubtful = round(options.doubtful * count) if is_stalled else 0
     wanted = count - len(batch.chosen) - explore - doubtful

@@ -157,7 +157,8 @@ class EvolutionarySearch:
             name: self._evolve(name, pool, sizes[name], generations)
             for name, pool, generations in self._turns(seeds, is_blind=not self._history)
         }
-        near = {name: pool for name in sizes if (pool := self._neighbours(name, best)) is not None}
+        wanted = self._options.batch.neighbours(count, self.is_stalled)
+        near = {name: pool for name in sizes if (pool := self._neighbours(name, best, wanted)) is not None}
         if sum(len(pool.rows) for pool in (*pools.values(), *near.values())) < count:
             # The sketches of this round are nearly exhausted, others may not be.
             others = {n: self._seed(n, LEAST_POPULATION) for n in self._sketches if n not in sizes}
@@ -273,19 +274,24 @@ class EvolutionarySearch:
         origin = np.full(len(rows), "transfer", dtype="U10")
         return self._unmeasured(name, self._scored(self._sketches[name], rows, origin))
 
-    def _neighbours(self, name: str, best: float) -> Pool | None:
+    def _neighbours(self, name: str, best: float, wanted: int) -> Pool | None:
         """Return the unmeasured neighbours of the incumbent, if this sketch holds it.
 
-        Once they are all measured, those of the next best follow.
+        Where fewer than ``wanted`` are left, those of the next best follow.
         """
         known = self._measured[name]
         if not self._options.batch.descent or not known.seconds or not known.best <= best:
             return None
         sketch = self._sketches[name]
+        measured = np.array(known.keys, np.uint64)
+        found = np.empty((0, len(sketch.space.slots)), np.int32)
         for row in known.fastest(_CENTRES):
             rows = sketch.space.neighbourhood(row)
             rows = rows[sketch.valid(rows)]
-            rows = rows[~np.isin(sketch.space.keys(rows), np.array(known.keys, np.uint64))]
-            if len(rows):
-                return self._scored(sketch, rows, np.full(len(rows), "neighbour", dtype="U10"))
-        return None
+            keys = sketch.space.keys(rows)
+            found = np.concatenate([found, rows[~np.isin(keys, measured)]])
+            measured = np.concatenate([measured, keys])
+            if len(found) >= max(1, wanted):
+                break
+        origin = np.full(len(found), "neighbour", dtype="U10")
+        return self._scored(sketch, found, origin) if len(found) else None
