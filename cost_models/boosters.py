@@ -97,6 +97,7 @@ def train_boosters(
     seed: int,
     threads: int = 1,
     held_out: Sequence[np.ndarray] | None = None,
+    weights: Vector | None = None,
 ) -> BoosterSet:
     """Train one booster for each fold, stopped early on the rows that it does not see.
 
@@ -110,6 +111,7 @@ def train_boosters(
         seed: Makes folds and samples reproducible.
         threads: Threads of training and prediction.
         held_out: Masks [N] of the rows to hold out, one for each booster; random parts when absent.
+        weights: [N] how much each row counts; all the same when absent.
 
     Returns:
         The boosters; without held-out rows (fewer than 4 a fold) one booster of all rounds.
@@ -118,17 +120,18 @@ def train_boosters(
     parameters = options.parameters(seed, threads)
     parameters["max_bin"] = _BINS
     size = len(features)
+    counts = np.ones(size) if weights is None else weights
     if held_out is None:
         # A single booster holds out a sixth; several hold out one part each.
         places = np.random.default_rng(seed).permutation(size) % (options.folds if options.folds > 1 else 6)
         held_out = [places == fold for fold in range(options.folds)]
     if size < 4 * len(held_out) or not held_out:
-        data = xgboost.DMatrix(features, label=targets, nthread=threads)
+        data = xgboost.DMatrix(features, label=targets, weight=weights, nthread=threads)
         return BoosterSet([xgboost.train(parameters, data, options.rounds)], threads)
     boosters = []
     for out in held_out:
-        data = xgboost.DMatrix(features[~out], label=targets[~out], nthread=threads)
-        check = xgboost.DMatrix(features[out], label=targets[out], nthread=threads)
+        data = xgboost.DMatrix(features[~out], label=targets[~out], weight=counts[~out], nthread=threads)
+        check = xgboost.DMatrix(features[out], label=targets[out], weight=counts[out], nthread=threads)
         booster = xgboost.train(
             parameters,
             data,

@@ -4,15 +4,14 @@
 
 Workload number i of a seed is always the same: named operators and layers of networks
 (``scripts/network_layers.py``) in turns. Shapes of the benchmark suites and of its networks are never
-drawn. Of each workload, batches take turns: candidates uniform over the sketches, and the most promising of each
-sketch under a model that learns along the way, because a model must rank what a search proposes. By
-turns of workloads that model starts from the draft, or from the weights that are shipped: what those
-overrate must be among what the next ones learn from.
-Nothing is raced: a candidate that loses clearly gets a single run in a search, and one stalled run
-would be learned as its speed. Every further pass measures all candidates of the workload again, in
-another order; the least time counts. There is one file a workload (see ``scripts/train_pretrained.py`` for its
-arrays), rewritten after every batch, so that the run may be interrupted at any moment; the same command
-goes on with the workloads that have no file yet.
+drawn. Of each workload, batches take turns: candidates uniform over the sketches, and the most promising
+of each sketch under a model that learns along the way, because a model must rank what a search proposes.
+By turns of workloads that model starts from the draft, or from the weights that are shipped: what those
+overrate must be among what the next ones learn from. Nothing is raced: a candidate that loses clearly
+gets a single run in a search, and one stalled run would be learned as its speed. Every further pass
+measures all candidates of the workload again, in another order; the least time counts. There is one file
+a workload (see ``scripts/train_pretrained.py`` for its arrays), rewritten after every batch, so that the
+run may be interrupted at any moment; the same command goes on with the workloads that have no file yet.
 """
 
 from __future__ import annotations
@@ -151,10 +150,12 @@ def draw_layer(kind: str, rng: np.random.Generator) -> str:
         return f"c1d:1,{pick((2, 4, 8)) * size},{ci},{co},{pick((3, 3, 5))},{stride},1+relu"
     if kind == "grp":
         groups = pick((2, 4, 8))
-        return f"grp:1,{size},{size},{ci // groups * groups},{co // groups * groups},3,{stride},1,1,{groups}+relu"
+        ci, co = ci // groups * groups, co // groups * groups
+        return f"grp:1,{size},{size},{ci},{co},3,{stride},1,1,{groups}+relu"
     if kind == "stem":
         size, kernel = pick(STEM_EXTENTS), pick((3, 5, 7))
-        return f"c2d:1,{size},{size},{pick((1, 3, 4))},{pick((16, 24, 48, 80, 96))},{kernel},2,{kernel // 2}+relu"
+        ci, co = pick((1, 3, 4)), pick((16, 24, 48, 80, 96))
+        return f"c2d:1,{size},{size},{ci},{co},{kernel},2,{kernel // 2}+relu"
     if kind == "dil":
         return f"dil:1,{size},{size},{ci},{co},3,1,2+{tail}"
     return f"mm:{pick(MATRIX)},{pick(MATRIX)},{pick(MATRIX)}+{rng.choice(('bias', 'add', 'gelu'))}"

@@ -11,7 +11,7 @@ from landscape import MACHINE, dataset
 from cost_models.features.columns import COLUMNS, FEATURE_VERSION
 from cost_models.predictor import Predictor
 from cost_models.pretrained import load_pretrained
-from scripts.train_pretrained import main, read
+from scripts.train_pretrained import LEAST_IMPORTANCE, importance, main, read
 
 pytestmark = pytest.mark.pure
 
@@ -138,3 +138,12 @@ def test_files_are_joined_with_groups_of_their_own(data_file):
     assert len(both.data) == 1400
     assert len(np.unique(both.data.groups)) == 20
     assert len(both.hardware) == 1
+
+
+def test_a_candidate_counts_as_its_speed_over_that_of_the_fastest_of_its_task():
+    data = replace(
+        dataset(0, 3, chosen=(0, 1)),
+        measured_seconds=np.array([2.0, 1.0, 100.0, 8.0, 4.0, 4.0]),
+        groups=np.array([0, 0, 0, 1, 1, 1]),
+    )
+    np.testing.assert_allclose(importance(data), [0.5, 1.0, LEAST_IMPORTANCE, 0.5, 1.0, 1.0])
