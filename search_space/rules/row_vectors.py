@@ -85,11 +85,13 @@ def turn_rows(
         weights: Names of buffers that are known when a model is compiled.
 
     Returns:
-        The step, or None: the image must be copied by a producer, rows must be neighbours in it, and
-        no other operand may depend on them.
+        The step, or None: the image must be copied by a producer, rows must be neighbours in it, no
+        other operand may depend on them, and a fused result must have a dimension of its own for them.
     """
     found = _rows_of(block, hardware, producers)
-    if found is None:
+    # Alone a block gets accumulators with one dimension for each iterator; a fused one keeps its own
+    # result, where rows that share a dimension with phases have no place that could be moved.
+    if found is None or (is_fused and found[0] not in block.writes[0].single):
         return None
     rows, image, dimension = found
     use = next(u for u in block.reads if u.name == image.writes[0].name)

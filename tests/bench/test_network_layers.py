@@ -8,7 +8,7 @@ import pytest
 from scripts.bench.problems import SUITES
 from scripts.collect_dataset import LAYERS, BestOfSketches, draw_layer, workloads
 from scripts.network_layers import workload_of_text
-from search_space.candidate import context_of
+from search_space.candidate import context_of, materialize, sketch_plan
 from search_space.hardware import resolve_target
 from tuner.errors import UserError
 from tuner.models import RunModel
@@ -30,6 +30,14 @@ def test_a_layer_is_what_a_network_contains_and_its_weights_are_constant(text, n
     workload = workload_of_text(text)
     assert workload.name == name
     assert workload.constants == constants
+
+
+@pytest.mark.parametrize("text", ["t2d:1,16,16,24,3,4,2,1+tanh", "c2d:1,16,16,24,3,3,1,1+relu"])
+def test_every_sketch_of_a_layer_with_few_channels_can_be_scheduled(text: str) -> None:
+    context = context_of(workload_of_text(text), resolve_target(threads=2))
+    for sketch in context.sketches.values():
+        for row in sketch.sample(np.random.default_rng(0), 2):
+            assert materialize(context, sketch_plan(sketch, row)).module["main"] is not None
 
 
 def test_a_text_without_a_tail_is_a_named_operator() -> None:
