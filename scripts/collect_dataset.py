@@ -51,11 +51,15 @@ OPERATORS = (
 )
 LAYERS = ("3x3", "t2d", "3x3", "1x1", "3x3", "t2d", "c1d", "3x3", "grp", "stem", "mm", "dil")
 """Kinds of layers, in turn: 3x3 kernels have the most sketches and the most work of networks."""
-LAYER_EXTENTS = ((5, 384), (6, 384), (7, 320), (8, 320), (10, 192), (14, 160), (15, 128), (20, 96), (28, 64))
-LAYER_EXTENTS += ((32, 48), (40, 40), (56, 24))
+LAYER_EXTENTS = (
+    *((5, 384), (6, 384), (7, 320), (8, 320), (10, 192), (14, 160), (15, 128), (20, 96), (28, 64)),
+    *((32, 48), (40, 40), (56, 24)),
+)
 """Extents with the least channels that layers of that size have; they have up to twice as many."""
-LAYER_CHANNELS = (24, 40, 48, 56, 64, 72, 80, 96, 112, 128, 144, 160, 192, 208, 224, 256, 272, 320, 336, 384)
-LAYER_CHANNELS += (448, 480, 512, 576, 640, 768)
+LAYER_CHANNELS = (
+    *(24, 40, 48, 56, 64, 72, 80, 96, 112, 128, 144, 160, 192, 208, 224, 256, 272, 320, 336, 384),
+    *(448, 480, 512, 576, 640, 768),
+)
 NETWORK_EXTENTS = (7, 14, 28, 56, 112)
 FOREIGN_CHANNELS = (40, 48, 56, 72, 80, 112, 208, 224, 272, 336, 448, 480, 640, 672)
 """Channels that no layer of the benchmark's networks puts out at :data:`NETWORK_EXTENTS`."""

@@ -8,6 +8,7 @@ that packing and transforming them costs nothing: other schedules win.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -61,7 +62,7 @@ def _model(named: str, tail: str) -> onnx.ModelProto:
     rank, groups = len(extents), v.get("groups", 1)
     data = graph.input("data", (v["batch"], v["in_channels"], *extents))
     kernel = (v["kernel"],) * rank
-    attributes: dict[str, Sequence[int]] = {
+    attributes: dict[str, Any] = {
         "kernel_shape": kernel,
         "strides": (v["stride"],) * rank,
         "pads": (v["padding"],) * (2 * rank),
