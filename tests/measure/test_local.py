@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,11 +19,15 @@ from tuner.errors import JobFailed
 from tuner.measure.base import MeasureTask
 from tuner.measure.buffers import INPUT_SETS
 from tuner.measure.build import Built
+from tuner.measure.canary import DriftMeter
+from tuner.measure.fork_runner import ForkRunner
 from tuner.measure.kernels import LocalKernel
 from tuner.measure.local import LocalMeasurer
-from tuner.measure.messages import Repeat
+from tuner.measure.messages import Channel, Message, Ran, Repeat
 from tuner.measure.options import MeasureOptions
-from tuner.measure.timing import RacePolicy
+from tuner.measure.supervisor import Process, Supervisor
+from tuner.measure.tasks import TaskTable
+from tuner.measure.timing import Block, RacePolicy
 
 pytestmark = pytest.mark.tvm
 
@@ -106,6 +111,26 @@ def test_repeats_are_calls_as_a_program_makes_them() -> None:
     kernel = LocalKernel(Built(None, lambda *tensors: calls.append(tensors), {}), ["a", "b"])
     assert len(kernel.repeat(Repeat(number=5, repeats=3))) == 3
     assert calls == [("a", "b")] * 15
+    assert len(kernel.repeat(Repeat(number=5, repeats=3, warm=2))) == 3
+    assert calls == [("a", "b")] * 32
+
+
+@pytest.mark.parametrize(("seconds", "number", "warm"), [(20e-6, 50, 12), (0.004, 1, 1), (0.030, 1, 0)])
+def test_a_short_kernel_runs_a_little_before_it_is_timed(seconds: float, number: int, warm: int) -> None:
+    orders: list[Message] = []
+
+    class Runner(ForkRunner):
+        def ask(self, process: Process, order: Message, limit: float, meaning: str = "") -> Message:
+            orders.append(order)
+            return Ran([seconds] * 2)
+
+    supervisor = Supervisor()
+    runner = Runner(supervisor, TaskTable(supervisor, OPTIONS), OPTIONS)
+    own, other = socket.socketpair()
+    with own, other:
+        child = Process(1, None, Channel(own), -1)
+        assert runner._block(child, Block(number, 2), seconds) == [seconds] * 2
+    assert orders == [Repeat(number, 2, warm=warm)]
 
 
 def test_a_result_says_where_its_time_went(measurer: LocalMeasurer) -> None:
@@ -185,6 +210,16 @@ def test_drift_of_the_machine_marks_results_and_is_taken_out(measurer: LocalMeas
     assert results[-1].drift > 1.1
     assert results[-1].facts["drift"] == results[-1].drift
     assert measurer.account.suspects >= 1
+
+
+def test_drift_of_the_machine_is_taken_out_of_duels(
+    measurer: LocalMeasurer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurer._runner, "alternate", lambda builds, rounds: [[2.0] * 7, [1.0] * 7])
+    monkeypatch.setattr(DriftMeter, "factor", 2.0)
+    comparison = measurer.compare(TASK.key, SLOW, GOOD)
+    assert comparison.first is not None and comparison.second is not None
+    assert (comparison.first.median, comparison.second.median, comparison.ratio) == (1.0, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,9 @@ _DUEL_REPEATS = 3
 """A repeat of a duel is this many times as long as one of a race: what comes and goes within milliseconds (a
 worker that lost its CPU) is then part of nearly every repeat."""
 _WARM_PART = 0.25
-"""Part of a repeat for which a kernel that was stopped runs before it is timed: its threads wake up. One that
-takes longer than a warm-up is timed at once: what is cold about a call hardly shows, and both are as cold."""
+"""Part of a repeat for which a kernel runs before it is timed: its threads wake up, and the tuner, which has
+just sent the order, goes to sleep instead of taking a CPU from them. One that takes longer than a warm-up is
+timed at once: what is cold about a call hardly shows, and both sides of a duel are as cold."""
 
 
 class Stopped(Exception):
@@ -138,7 +139,7 @@ class ForkRunner:
             return seconds
         block = race.first(seconds)
         if block is not None:
-            race.add(self._block(process, block))
+            race.add(self._block(process, block, seconds))
         return race.timing.minimum
 
     def _turn(self, process: Process, typical_seconds: float) -> list[float]:
@@ -147,10 +148,7 @@ class ForkRunner:
         if policy.cache == "flushed" or policy.is_long(typical_seconds):
             return self._block(process, Block(1, 1), typical_seconds)
         number = max(1, round(_DUEL_REPEATS * policy.repeat_seconds / max(typical_seconds, 1e-7)))
-        if typical_seconds < policy.warm_up_seconds:
-            warm = max(1, round(_WARM_PART * number))
-            self._block(process, Block(warm, 1), warm * typical_seconds)
-        return self._block(process, Block(number, 1), number * typical_seconds)
+        return self._block(process, Block(number, 1), typical_seconds)
 
     def _prepare(self, build: Build, stages: dict[str, float]) -> None:
         """Do what a build still needs before its first run; nothing on this machine's CPU."""
@@ -172,8 +170,7 @@ class ForkRunner:
         block = race.first(first)
         while block is not None:
             jumps = self._supervisor.time.jumps
-            expected = first * block.number * block.repeats
-            seconds = self._block(process, block, expected)
+            seconds = self._block(process, block, first)
             if self._supervisor.time.jumps != jumps:
                 continue  # the machine slept: what was timed meanwhile says nothing
             first = min(seconds)
@@ -197,10 +194,15 @@ class ForkRunner:
         name = "the incumbent" if incumbent_seconds is not None else "the plainly reordered program"
         return limit, f", slower than {limit / known:.2g} times {name}"
 
-    def _block(self, process: Process, block: Block, expected_seconds: float = 1.0) -> list[float]:
-        is_flushed = self._options.race.cache == "flushed"
-        limit = 10 * expected_seconds + _SLACK_SECONDS + (0.1 * block.repeats if is_flushed else 0.0)
-        return self._time(process, m.Repeat(block.number, block.repeats, is_flushed), limit)
+    def _block(self, process: Process, block: Block, typical_seconds: float = 1.0) -> list[float]:
+        """Time a block of calls that take about as long as ``typical_seconds`` each."""
+        policy = self._options.race
+        is_flushed = policy.cache == "flushed"
+        is_short = typical_seconds < policy.warm_up_seconds
+        warm = max(1, round(_WARM_PART * block.number)) if is_short and not is_flushed else 0
+        calls = warm + block.number * block.repeats
+        limit = 10 * typical_seconds * calls + _SLACK_SECONDS + (0.1 * block.repeats if is_flushed else 0.0)
+        return self._time(process, m.Repeat(block.number, block.repeats, is_flushed, warm=warm), limit)
 
     def _time(
         self, process: Process, order: m.First | m.Repeat, limit: float, meaning: str = ""

@@ -91,6 +91,8 @@ class LocalKernel:
         work they yield their CPU, and wait for it when somebody else took it.
         """
         self._prepare()
+        if order.warm:
+            self._timed(order.warm)
         seconds: list[float] = []
         for _ in range(order.repeats):
             if order.is_flushed:

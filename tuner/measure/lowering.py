@@ -107,7 +107,8 @@ def cpu_pipeline() -> tuple[Any, Any, Any]:
 
     Left out are the passes for GPUs and accelerators (thread bindings, shared memory, tensor cores), which
     find nothing to do but walk every body; what LLVM does again on unrolled bodies (common subexpressions,
-    empty statements); and the run-time checks of arguments, which callers make.
+    empty statements); the simplification before buffers are flattened, which simplifies every index itself;
+    and the run-time checks of arguments, which callers make.
 
     Returns:
         The pass over whole modules, and the factories of what finishes host and device functions.
@@ -121,7 +122,6 @@ def cpu_pipeline() -> tuple[Any, Any, Any]:
             s_tir.ConvertBlocksToOpaque(),
             s_tir.CompactBufferAllocation(),
             s_tir.LowerMatchBuffer(),
-            s_tir.StmtSimplify(),
             s_tir.AnnotateIrregularLoop(),
             s_tir.LowerOpaqueBlock(),
             passes.FlattenBuffer(),

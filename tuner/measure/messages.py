@@ -199,13 +199,15 @@ class Attach(msgspec.Struct, tag=True, frozen=True):
 class Repeat(msgspec.Struct, tag=True, frozen=True):
     """Tuner to child: time ``repeats`` repeats of ``number`` calls each.
 
-    ``which`` counts what a device holds, 0 first; -1 is the canary.
+    ``which`` counts what a device holds, 0 first; -1 is the canary. ``warm`` calls are made before the clock
+    starts, on this machine's CPU only.
     """
 
     number: int
     repeats: int
     is_flushed: bool = False
     which: int = 0
+    warm: int = 0
 
 
 class Ran(msgspec.Struct, tag=True, frozen=True):

@@ -37,9 +37,11 @@ class RacePolicy:
         long_first_ratio: A first run that is long and slower than this times the incumbent ends it at once:
             what is cold about it hardly shows.
         medium_ratio: The quick look's limit for kernels that take longer than a warm-up: what comes and goes
-            within milliseconds shows less in them.
+            within milliseconds shows less in them. Beside such an incumbent a first run ends the trial that
+            exceeds this even if it was a whole warm-up too long.
         long_ratio: The same for the best of two or more long runs, which little disturbs.
-        contender_ratio: A candidate whose interval begins above this times the incumbent is clearly slower.
+        contender_ratio: A candidate whose interval begins above this times the incumbent is clearly slower,
+            and so is one whose only repeat does, where the incumbent takes longer than a warm-up.
         warm_up_seconds: What a first run may take longer than later ones (threads start, caches fill).
         repeat_seconds: Shortest repeat: small kernels are called several times in a repeat.
         quick_repeats: Repeats of the quick look.
@@ -63,7 +65,7 @@ class RacePolicy:
     block_repeats: int = 3
     least_repeats: int = 5
     most_repeats: int = 23
-    medium_repeats: int = 3
+    medium_repeats: int = 2
     budget_seconds: float = 0.12
     cache: str = "warm"
 
@@ -83,6 +85,10 @@ class RacePolicy:
         )
         if min(counts) < 1:
             raise ValueError("race policy: every count of repeats must be at least 1")
+
+    def is_medium(self, seconds: float) -> bool:
+        """Report whether a run takes longer than a warm-up."""
+        return seconds > self.warm_up_seconds
 
     def is_long(self, seconds: float) -> bool:
         """Report whether a run takes so long that what is cold about a first one hardly shows."""
@@ -142,6 +148,10 @@ class Race:
         if is_long and incumbent is not None and seconds > policy.long_first_ratio * incumbent:
             self.is_quick = True
             return None
+        beside = incumbent if incumbent is not None and policy.is_medium(incumbent) else None
+        if beside is not None and seconds - policy.warm_up_seconds > policy.medium_ratio * beside:
+            self.is_quick = True
+            return None
         if seconds > 8 * policy.budget_seconds and incumbent is None:
             return None
         if is_long:
@@ -152,8 +162,8 @@ class Race:
         self._number = (
             1 if policy.cache == "flushed" else max(1, ceil(policy.repeat_seconds / max(seconds, 1e-7)))
         )
-        self._is_calibrated = policy.cache == "flushed" or seconds > policy.warm_up_seconds
-        return Block(self._number, policy.quick_repeats if self._is_calibrated else 1)
+        self._is_calibrated = policy.cache == "flushed" or policy.is_medium(seconds)
+        return Block(self._number, policy.quick_repeats if self._is_calibrated and beside is None else 1)
 
     def add(self, seconds: Sequence[float]) -> Block | None:
         """Note a block of repeats and return what to run next, ``None`` to stop.
@@ -203,8 +213,8 @@ class Race:
         return max(2, min(self.policy.least_repeats, self._most_repeats(), affordable))
 
     def _most_repeats(self) -> int:
-        is_medium = min(self._runs) > self.policy.warm_up_seconds
-        return self.policy.medium_repeats if is_medium else self.policy.most_repeats
+        policy = self.policy
+        return policy.medium_repeats if policy.is_medium(min(self._runs)) else policy.most_repeats
 
     def _is_clearly_slow(self) -> bool:
         policy, incumbent, best = self.policy, self.incumbent_seconds, min(self._runs)
@@ -214,9 +224,12 @@ class Race:
             return best > policy.long_ratio * incumbent
         # One short repeat, or several that disagree, may hold a stall of milliseconds: more tell.
         count = len(self._runs)
+        is_medium = policy.is_medium(best)
+        if count < policy.quick_repeats:
+            return policy.is_medium(incumbent) and best > policy.contender_ratio * incumbent
         disagree = max(self._runs) > _DISAGREEMENT * best and count < policy.least_repeats
-        ratio = policy.medium_ratio if best > policy.warm_up_seconds else policy.slow_ratio
-        return best > ratio * incumbent and count >= policy.quick_repeats and not disagree
+        ratio = policy.medium_ratio if is_medium else policy.slow_ratio
+        return best > ratio * incumbent and not disagree
 
     def _is_separated(self) -> bool:
         timing, incumbent = self.timing, self.incumbent_seconds
