@@ -20,10 +20,12 @@ _LONG_ROUNDS = 3
 _DUEL_REPEATS = 3
 """A repeat of a duel is this many times as long as one of a race: what comes and goes within milliseconds (a
 worker that lost its CPU) is then part of nearly every repeat."""
+_DUEL_WARM_PART = 1.0
 _WARM_PART = 0.25
 """Part of a repeat for which a kernel runs before it is timed: its threads wake up, and the tuner, which has
-just sent the order, goes to sleep instead of taking a CPU from them. One that takes longer than a warm-up is
-timed at once: what is cold about a call hardly shows, and both sides of a duel are as cold."""
+just sent the order, goes to sleep instead of taking a CPU from them. In a duel it was stopped, and takes up
+to 5% longer for some 3 ms. One that takes longer than a warm-up is timed at once: what is cold about a call
+hardly shows, and both sides of a duel are as cold."""
 
 
 class Stopped(Exception):
@@ -148,7 +150,7 @@ class ForkRunner:
         if policy.cache == "flushed" or policy.is_long(typical_seconds):
             return self._block(process, Block(1, 1), typical_seconds)
         number = max(1, round(_DUEL_REPEATS * policy.repeat_seconds / max(typical_seconds, 1e-7)))
-        return self._block(process, Block(number, 1), typical_seconds)
+        return self._block(process, Block(number, 1), typical_seconds, _DUEL_WARM_PART)
 
     def _prepare(self, build: Build, stages: dict[str, float]) -> None:
         """Do what a build still needs before its first run; nothing on this machine's CPU."""
@@ -194,12 +196,14 @@ class ForkRunner:
         name = "the incumbent" if incumbent_seconds is not None else "the plainly reordered program"
         return limit, f", slower than {limit / known:.2g} times {name}"
 
-    def _block(self, process: Process, block: Block, typical_seconds: float = 1.0) -> list[float]:
+    def _block(
+        self, process: Process, block: Block, typical_seconds: float, warm_part: float = _WARM_PART
+    ) -> list[float]:
         """Time a block of calls that take about as long as ``typical_seconds`` each."""
         policy = self._options.race
         is_flushed = policy.cache == "flushed"
         is_short = typical_seconds < policy.warm_up_seconds
-        warm = max(1, round(_WARM_PART * block.number)) if is_short and not is_flushed else 0
+        warm = max(1, round(warm_part * block.number)) if is_short and not is_flushed else 0
         calls = warm + block.number * block.repeats
         limit = 10 * typical_seconds * calls + _SLACK_SECONDS + (0.1 * block.repeats if is_flushed else 0.0)
         return self._time(process, m.Repeat(block.number, block.repeats, is_flushed, warm=warm), limit)

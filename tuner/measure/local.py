@@ -29,7 +29,7 @@ from tuner.measure.timing import comparison_of
 _DEFAULT: Plan = {"kind": "default"}
 _COMPARE_ROUNDS = 7
 _COMPARE_LOOKS = 3
-_COMPARE_BUDGETS = 4
+_COMPARE_BUDGETS = 2
 """A duel ends after this many times the budget of a race, decided or not."""
 _EQUAL = 0.01
 """A duel ends when the interval of the ratio is as narrow as this: more runs decide nothing."""
