@@ -22,13 +22,11 @@ LLVM_OPTIONS = (
     "-scalar-evolution-max-cast-depth:uint=2",
     "-disable-lsr:bool=1",
     "-disable-post-ra:bool=1",
-    "-unroll-max-iteration-count-to-analyze:uint=0",
 )
 """What LLVM leaves out, because it costs compile time and gains nothing on scheduled loops: superword
 vectorisation (sketches say what is a vector), proofs about deeply nested index sums, loop strength reduction
 (which splits addresses that fit an addressing mode), scheduling after register allocation (processors that
-reorder do that themselves), and running loops on paper to see what unrolling would fold. docs/measurement.md
-has the numbers."""
+reorder do that themselves). docs/measurement.md has the numbers."""
 
 STATEMENT_LIMIT = 20_000
 """Innermost statements after unrolling above which a candidate is refused; a compiled kernel of
