@@ -72,11 +72,11 @@ SUITES: Mapping[str, tuple[str, ...]] = {
     "types": tuple(
         f"gmm:1,1024,1024,1024{tail}" for tail in ("", ",dtype=int8", ",dtype=bfloat16", ",dtype=float16")
     ),
-    "long": ("gmm:1,512,512,512", "c2d:1,56,56,64,64,1,1,0", "dep:1,112,112,32,3,1,1", "sfm:256,256"),
+    "long": tuple(f"{operator}:{SHAPES[operator][0]}" for operator in ("gmm", "c2d", "dep", "sfm")),
 }
 """Names of suites: ``first`` is the first shape of each of the thirteen operators, ``all`` all four,
 ``awkward`` sizes that do not divide with the next even ones, ``types`` narrow element types, ``long``
-the four for long runs (one matmul, one convolution, one depthwise, one reduction)."""
+the first shapes for long runs (one matmul, one convolution, one depthwise, one reduction)."""
 
 
 def problem_of(text: str) -> Problem:
