@@ -180,8 +180,7 @@ class Comparison:
     """Two plans of one task, run alternately in one session, or one plan alone.
 
     Attributes:
-        first: Timing of the first plan with the drift of the machine taken out, or ``None`` if it failed or
-            there was none.
+        first: Timing of the first plan as the clock said, or ``None`` if it failed or there was none.
         second: The same of the second plan, or ``None`` if it failed.
         ratio: Median of second / first over the pairs of neighbouring runs; ``None`` without both.
         low: Lower end of the 95% interval of the ratio; ``None`` without both.

@@ -289,15 +289,13 @@ class LocalMeasurer(Closing):
     def _alternate(self, builds: list[Build]) -> Comparison:
         collected: list[list[float]] = [[] for _ in builds]
         began = self.supervisor.time.seconds
-        self._looked_seconds = None
         for _ in range(_COMPARE_LOOKS):
             self._look_at_canary()
-            factor = self.drift.factor
             found = self._runner.alternate(builds, _COMPARE_ROUNDS)
             if isinstance(found, Failure):
                 return Comparison(None, None, None, None, None, found)
             for whole, part in zip(collected, found, strict=True):
-                whole += [seconds / factor for seconds in part]
+                whole += part
             outcome = comparison_of(collected)
             spent = self.supervisor.time.seconds - began
             if outcome.is_decided(_EQUAL) or spent > _COMPARE_BUDGETS * self.options.race.budget_seconds:
