@@ -62,6 +62,17 @@ def test_what_is_no_sum_with_zeros_stays(text):
     tvm.ir.assert_structural_equal(skipped(text), parse_script(HEADER + text))
 
 
+def test_a_condition_on_what_the_loop_writes_stays_where_it_is():
+    terms = ("x[k] * w[k]", "x[k + 8] * w[k]")
+    before = "".join(
+        f"        y[0] = y[0] + T.if_then_else(y[0] < T.float32(5), {x}, T.float32(0)) * {w}\n"
+        for x, w in (term.split(" * ") for term in terms)
+    )
+    after = "".join(f"        if y[0] < T.float32(5):\n            y[0] = y[0] + {term}\n" for term in terms)
+    loop = "    for k in range(8):\n"
+    tvm.ir.assert_structural_equal(skipped(loop + before), parse_script(HEADER + loop + after))
+
+
 def outputs(ctx, module, values):
     tensors = [tvm.runtime.tensor(v) for v in values]
     compile_module(module, ctx.target)["main"](*tensors)

@@ -120,7 +120,12 @@ def _parts(statement: Any) -> list[Any]:
 
 
 def _is_plain_if(statement: Any) -> bool:
-    return isinstance(statement, tirx.IfThenElse) and statement.else_case is None
+    """Report whether a statement has one branch and a condition that no store can change."""
+    if not isinstance(statement, tirx.IfThenElse) or statement.else_case is not None:
+        return False
+    loads: list[Any] = []
+    walk_types(statement.condition, [(tvm.ir.TensorLoad, loads.append)])
+    return not loads
 
 
 def _outside(loop: Any) -> Any:
