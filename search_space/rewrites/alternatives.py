@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from search_space.rewrites.base import Rewrite
-from search_space.rewrites.contraction import Contraction, contraction_of, grouped_channels
+from search_space.rewrites.contraction import Contraction, anchor_contraction, grouped_channels
 from search_space.rewrites.fuse_rows import fuse_rows
 from search_space.rewrites.im2col import im2col
 from search_space.rewrites.moments import piecewise_moments
@@ -89,9 +89,8 @@ def alternatives(func: Any, has_caches: bool = True, splits: SplitLimits = CPU_S
     if has_caches:
         on_rows += [online_softmax(program, LANES), piecewise_moments(program, LANES)]
     of_rows = [r for r in on_rows if r is not None]
-    stage = program.anchor()
-    contraction = contraction_of(program, stage) if stage is not None else None
-    if stage is None or contraction is None:
+    contraction = anchor_contraction(program)
+    if contraction is None:
         return of_rows
     phases = decompose_by_phase(program)
     if phases is not None:  # every other form would multiply by the inserted zeros
@@ -102,7 +101,7 @@ def alternatives(func: Any, has_caches: bool = True, splits: SplitLimits = CPU_S
         found.append(strassen(program, [program.params[p] for p in constants_of(func)]))
     found += _covered(program, contraction)
     found += _padded(program, contraction)
-    found += _split(program, stage, splits)
+    found += _split(program, contraction.stage, splits)
     return [r for r in found if r is not None]
 
 

@@ -117,6 +117,12 @@ class Contraction:
         return tuple(a for a in self.stage.reduction if not any(a is t for t in self.taps))
 
 
+def anchor_contraction(program: Program) -> Contraction | None:
+    """Return the program's anchor as a sum of products, or None if it has no anchor or another one."""
+    stage = program.anchor()
+    return None if stage is None else contraction_of(program, stage)
+
+
 def contraction_of(program: Program, stage: Stage) -> Contraction | None:
     """Recognise a reduction stage as a sum of products of two operands.
 

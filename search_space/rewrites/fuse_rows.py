@@ -21,7 +21,7 @@ from math import prod
 from typing import Any
 
 from search_space.rewrites.base import Rewrite
-from search_space.rewrites.contraction import Contraction, contraction_of, without_copies
+from search_space.rewrites.contraction import Contraction, anchor_contraction, without_copies
 from search_space.rewrites.emit import Emitter, Layout, combine, emit, reduce_axes
 from search_space.rewrites.overlap import Chooser, covered, label_of
 from search_space.rewrites.program import Axis, Program, Stage
@@ -38,8 +38,7 @@ def fuse_rows(program: Program, choose: Chooser | None = None) -> Rewrite | None
     Returns:
         The rewrite, or None if fewer than two axes can be fused or no cover is chosen.
     """
-    stage = program.anchor()
-    contraction = contraction_of(program, stage) if stage is not None else None
+    contraction = anchor_contraction(program)
     if contraction is None or contraction.windows or contraction.data.conditions:
         return None
     run = _longest_run(contraction) if contraction.is_plain_product else None

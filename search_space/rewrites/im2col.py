@@ -23,7 +23,7 @@ from typing import Any
 
 from search_space.rewrites.affine import axes_in
 from search_space.rewrites.base import Rewrite
-from search_space.rewrites.contraction import Contraction, contraction_of
+from search_space.rewrites.contraction import Contraction, anchor_contraction
 from search_space.rewrites.emit import Emitter, Layout, combine, emit, guarded, reduce_axes
 from search_space.rewrites.fuse_rows import fused_layout, separated
 from search_space.rewrites.overlap import Chooser, covered, label_of
@@ -48,8 +48,7 @@ def im2col(program: Program, choose: Chooser | None = None) -> Rewrite | None:
         The rewrite, or None if the anchor is no convolution, the patches would be too large or no cover
         is chosen.
     """
-    stage = program.anchor()
-    contraction = contraction_of(program, stage) if stage is not None else None
+    contraction = anchor_contraction(program)
     if (
         contraction is None
         or not is_regular(contraction)

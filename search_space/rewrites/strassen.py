@@ -26,11 +26,11 @@ from math import prod
 from typing import Any
 
 from search_space.rewrites.base import Rewrite
-from search_space.rewrites.contraction import Contraction, contraction_of
-from search_space.rewrites.emit import Emitter, Layout, emit
+from search_space.rewrites.contraction import Contraction, anchor_contraction
+from search_space.rewrites.emit import Emitter, Layout
 from search_space.rewrites.fuse_rows import joined, separated
 from search_space.rewrites.program import Axis, Program, substitute
-from search_space.rewrites.unrolled import Matrix, Transform, write_out
+from search_space.rewrites.unrolled import Matrix, Transform, emit_written_out
 from search_space.rules.places import TILE_PANELS
 from search_space.tvm_api import te, tirx
 
@@ -125,15 +125,11 @@ def strassen(program: Program, weights: Sequence[Any]) -> Rewrite | None:
     Returns:
         The rewrite, or None if the anchor is another computation, or too small to gain.
     """
-    stage = program.anchor()
-    contraction = contraction_of(program, stage) if stage is not None else None
+    contraction = anchor_contraction(program)
     geometry = _geometry(contraction, weights) if contraction is not None else None
     if contraction is None or geometry is None:
         return None
-    transforms: list[Transform] = []
-    func = emit(program, [(contraction.stage, lambda e: _compute(e, contraction, geometry, transforms))])
-    for transform in transforms:
-        func = write_out(func, transform)
+    func = emit_written_out(program, contraction.stage, lambda e: _compute(e, contraction, geometry))
     return Rewrite("strassen", func, TOLERANCE_SCALE)
 
 
@@ -164,8 +160,8 @@ def _geometry(contraction: Contraction, weights: Sequence[Any]) -> Geometry | No
 
 
 def _compute(
-    emitter: Emitter, contraction: Contraction, geometry: Geometry, transforms: list[Transform]
-) -> tuple[Any, Layout]:
+    emitter: Emitter, contraction: Contraction, geometry: Geometry
+) -> tuple[Any, Layout, list[Transform]]:
     stage, rows = contraction.stage, prod(geometry.row_extents)
     tiles, kernel = _tiles(emitter, contraction, geometry), _kernel(emitter, contraction, geometry)
     term = te.reduce_axis((0, geometry.term.extent // 2), name=geometry.term.name)
@@ -191,7 +187,7 @@ def _compute(
 
     result = emitter.compute(layout.shape, inverse, f"{stage.name}_inverse", layout.names)
     halves = tuple(layout.names.index(f"{a.name}_half") for a in (geometry.row, geometry.column))
-    transforms += [
+    transforms = [
         Transform(str(kernel.op.name), WEIGHT, (1,)),
         Transform(
             str(tiles.op.name),
@@ -203,7 +199,7 @@ def _compute(
         ),
         Transform(str(result.op.name), RESULT, halves, counts=(2, 2)),
     ]
-    return result, layout
+    return result, layout, transforms
 
 
 def _tiles(emitter: Emitter, contraction: Contraction, geometry: Geometry) -> Any:

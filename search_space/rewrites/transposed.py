@@ -22,7 +22,7 @@ from typing import Any
 
 from search_space.rewrites.affine import Dim, axes_in
 from search_space.rewrites.base import Rewrite
-from search_space.rewrites.contraction import Contraction, contraction_of
+from search_space.rewrites.contraction import Contraction, anchor_contraction
 from search_space.rewrites.emit import Emitter, Layout, combine, emit, guarded
 from search_space.rewrites.layouts import split_layout
 from search_space.rewrites.padding import is_regular, padded_reader, window_index, window_range
@@ -76,8 +76,7 @@ class Phases:
 
 def decompose_by_phase(program: Program) -> Rewrite | None:
     """Rewrite a convolution over a zero-dilated input; None if the program has none."""
-    stage = program.anchor()
-    contraction = contraction_of(program, stage) if stage is not None else None
+    contraction = anchor_contraction(program)
     if contraction is None or not is_regular(contraction):
         return None
     phases: list[Phases] = []

@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
+from search_space.rewrites.emit import Emitter, Layout, emit
 from search_space.rewrites.fuse_rows import joined
-from search_space.rewrites.program import constant, loads_of, substitute
+from search_space.rewrites.program import Program, Stage, constant, loads_of, substitute
 from search_space.tvm_api import PrimFunc, tirx, tvm
 
 _ALIGN = "buffer_dim_align"
@@ -60,6 +61,32 @@ class Transform:
     extents: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
+
+
+def emit_written_out(
+    program: Program, stage: Stage, build: Callable[[Emitter], tuple[Any, Layout, Sequence[Transform]]]
+) -> Any:
+    """Emit a program with a stage built anew, whose transforms are written out.
+
+    Args:
+        program: The program.
+        stage: The stage that is built anew.
+        build: Builds it: what :func:`search_space.rewrites.emit.emit` wants, and the transforms among it.
+
+    Returns:
+        The PrimFunc.
+    """
+    transforms: list[Transform] = []
+
+    def built(emitter: Emitter) -> tuple[Any, Layout]:
+        result, layout, stubs = build(emitter)
+        transforms.extend(stubs)
+        return result, layout
+
+    func = emit(program, [(stage, built)])
+    for transform in transforms:
+        func = write_out(func, transform)
+    return func
 
 
 def write_out(func: Any, transform: Transform) -> Any:

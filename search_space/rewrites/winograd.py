@@ -28,14 +28,14 @@ from math import prod
 from typing import Any
 
 from search_space.rewrites.base import Rewrite
-from search_space.rewrites.contraction import Contraction, contraction_of, grouped_channels
-from search_space.rewrites.emit import Emitter, Layout, combine, emit, reduce_axes
+from search_space.rewrites.contraction import Contraction, anchor_contraction, grouped_channels
+from search_space.rewrites.emit import Emitter, Layout, combine, reduce_axes
 from search_space.rewrites.fuse_rows import joined, separated
 from search_space.rewrites.layouts import split_layout
 from search_space.rewrites.padding import guarded_element, is_regular, padded_reader
 from search_space.rewrites.program import Axis, Program, substitute
 from search_space.rewrites.toom_cook import Matrices, minimal_filter
-from search_space.rewrites.unrolled import Transform, write_out
+from search_space.rewrites.unrolled import Transform, emit_written_out
 from search_space.rules.places import TILE_COLUMNS
 from search_space.tvm_api import te
 
@@ -117,15 +117,11 @@ def winograd(program: Program, edge: int) -> Rewrite | None:
     Returns:
         The rewrite, or None if the anchor is another computation.
     """
-    stage = program.anchor()
-    contraction = contraction_of(program, stage) if stage is not None else None
+    contraction = anchor_contraction(program)
     geometry = _geometry(contraction, edge) if contraction is not None else None
     if contraction is None or geometry is None:
         return None
-    transforms: list[Transform] = []
-    func = emit(program, [(contraction.stage, lambda e: _compute(e, contraction, geometry, transforms))])
-    for transform in transforms:
-        func = write_out(func, transform)
+    func = emit_written_out(program, contraction.stage, lambda e: _compute(e, contraction, geometry))
     return Rewrite(f"winograd{edge}", func, geometry.matrices.tolerance_scale)
 
 
@@ -174,9 +170,10 @@ def _geometry(contraction: Contraction, edge: int) -> Geometry | None:
 
 
 def _compute(
-    emitter: Emitter, contraction: Contraction, geometry: Geometry, transforms: list[Transform]
-) -> tuple[Any, Layout]:
+    emitter: Emitter, contraction: Contraction, geometry: Geometry
+) -> tuple[Any, Layout, list[Transform]]:
     stage = contraction.stage
+    transforms: list[Transform] = []
     rows = prod(geometry.row_extents)
     channels, columns = contraction.channels, geometry.columns
     tiles = _tiles(emitter, contraction, geometry, transforms)
@@ -212,7 +209,7 @@ def _compute(
     result = emitter.compute(layout.shape, inverse, f"{stage.name}_inverse", layout.names)
     inner_positions = tuple(layout.names.index(f"{a.name}_in") for a in geometry.spatial)
     transforms.append(Transform(str(result.op.name), geometry.matrices.result, inner_positions))
-    return result, layout
+    return result, layout, transforms
 
 
 def _tiles(

@@ -31,15 +31,15 @@ import numpy as np
 
 from search_space.rewrites.affine import axes_in, evaluate
 from search_space.rewrites.base import Rewrite
-from search_space.rewrites.contraction import Contraction, contraction_of
-from search_space.rewrites.emit import Emitter, Layout, combine, emit, reduce_axes
+from search_space.rewrites.contraction import Contraction, anchor_contraction
+from search_space.rewrites.emit import Emitter, Layout, combine, reduce_axes
 from search_space.rewrites.filtering import nested
 from search_space.rewrites.fuse_rows import joined, separated
 from search_space.rewrites.padding import padded_reader
 from search_space.rewrites.program import Axis, Program, substitute
 from search_space.rewrites.toom_cook import minimal_filter
 from search_space.rewrites.transposed import phase_table, phases_of
-from search_space.rewrites.unrolled import Transform, write_out
+from search_space.rewrites.unrolled import Transform, emit_written_out
 from search_space.rules.places import TILE_COLUMNS
 from search_space.tvm_api import te
 
@@ -136,16 +136,12 @@ def winograd_phases(program: Program, edge: int) -> Rewrite | None:
     Returns:
         The rewrite, or None if the anchor is another computation or too small.
     """
-    stage = program.anchor()
-    contraction = contraction_of(program, stage) if stage is not None else None
+    contraction = anchor_contraction(program)
     geometry = _geometry(contraction, edge) if contraction is not None else None
     if contraction is None or geometry is None:
         return None
-    transforms: list[Transform] = []
-    builder = _Builder(contraction, geometry, transforms)
-    func = emit(program, [(contraction.stage, builder.build)])
-    for transform in transforms:
-        func = write_out(func, transform)
+    builder = _Builder(contraction, geometry)
+    func = emit_written_out(program, contraction.stage, builder.build)
     return Rewrite(f"winograd{edge}.phases", func, builder.matrices.tolerance_scale)
 
 
@@ -248,12 +244,13 @@ def _written_out(contraction: Contraction, d: int) -> PhasedDim | None:
 class _Builder:
     """Builds the stages; axes are points, phases, rows of tiles, channels, columns in this order."""
 
-    def __init__(self, contraction: Contraction, geometry: Geometry, transforms: list[Transform]) -> None:
-        self.contraction, self.geometry, self.transforms = contraction, geometry, transforms
+    def __init__(self, contraction: Contraction, geometry: Geometry) -> None:
+        self.contraction, self.geometry = contraction, geometry
+        self.transforms: list[Transform] = []
         self.matrices = minimal_filter(geometry.edge, geometry.dims[0].taps)
         self.phase_names = [f"{dim.spatial.name}_phase" for dim in geometry.dims]
 
-    def build(self, emitter: Emitter) -> tuple[Any, Layout]:
+    def build(self, emitter: Emitter) -> tuple[Any, Layout, list[Transform]]:
         """Build the product and the transform of the results."""
         geometry, stage, size = self.geometry, self.contraction.stage, self.geometry.size
         tiles, kernel = self._tiles(emitter), self._kernel(emitter)
@@ -279,7 +276,7 @@ class _Builder:
         result = emitter.compute(layout.shape, inverse, f"{stage.name}_inverse", layout.names)
         inside = tuple(layout.names.index(f"{dim.spatial.name}_in") for dim in geometry.dims)
         self.transforms.append(Transform(str(result.op.name), self.matrices.result, inside))
-        return result, layout
+        return result, layout, self.transforms
 
     def _layout(self) -> Layout:
         geometry, stage = self.geometry, self.contraction.stage

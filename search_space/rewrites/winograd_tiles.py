@@ -28,13 +28,13 @@ from typing import Any
 
 from search_space.rewrites.affine import Dim
 from search_space.rewrites.base import Rewrite
-from search_space.rewrites.contraction import Contraction, contraction_of
-from search_space.rewrites.emit import Emitter, Layout, combine, emit, reduce_axes
+from search_space.rewrites.contraction import Contraction, anchor_contraction
+from search_space.rewrites.emit import Emitter, Layout, combine, reduce_axes
 from search_space.rewrites.filtering import Filtered, filtered, nested
 from search_space.rewrites.padding import is_regular, padded_reader, window_index, window_range
 from search_space.rewrites.program import Axis, Program, substitute
 from search_space.rewrites.toom_cook import minimal_filter
-from search_space.rewrites.unrolled import Transform, write_out
+from search_space.rewrites.unrolled import Transform, emit_written_out
 from search_space.rules.places import TILE_COLUMNS, TILE_ROWS
 from search_space.tvm_api import te, tirx
 
@@ -82,8 +82,7 @@ def winograd_tiles(
     Returns:
         The rewrite, or None if the anchor is another computation or hardly less is left to compute.
     """
-    stage = program.anchor()
-    contraction = contraction_of(program, stage) if stage is not None else None
+    contraction = anchor_contraction(program)
     if contraction is None:
         return None
     geometries = [g for edge in edges if (g := _geometry(contraction, edge)) is not None]
@@ -91,11 +90,8 @@ def winograd_tiles(
     if geometry is None or work(contraction, geometry) > most_work:
         return None
     edge, taps = geometry.filters[0].edge, geometry.filters[0].taps
-    transforms: list[Transform] = []
-    builder = _Builder(contraction, geometry, transforms)
-    func = emit(program, [(contraction.stage, builder.build)])
-    for transform in transforms:
-        func = write_out(func, transform)
+    builder = _Builder(contraction, geometry)
+    func = emit_written_out(program, contraction.stage, builder.build)
     return Rewrite(f"winograd{edge}.{taps}", func, minimal_filter(edge, taps).tolerance_scale)
 
 
@@ -171,8 +167,9 @@ class _Builder:
     channels, columns; those of extent one that a convolution does not need are left out.
     """
 
-    def __init__(self, contraction: Contraction, geometry: Geometry, transforms: list[Transform]) -> None:
-        self.contraction, self.geometry, self.transforms = contraction, geometry, transforms
+    def __init__(self, contraction: Contraction, geometry: Geometry) -> None:
+        self.contraction, self.geometry = contraction, geometry
+        self.transforms: list[Transform] = []
         self.size, self.edge = geometry.filters[0].size, geometry.filters[0].edge
         self.matrices = minimal_filter(self.edge, geometry.filters[0].taps)
         self.phased = [f for f in geometry.filters if f.phases > 1]
@@ -189,7 +186,7 @@ class _Builder:
         assert dim is not None
         return window_range(self.contraction, d) if dim.is_window else (0, dim.extent - 1)
 
-    def build(self, emitter: Emitter) -> tuple[Any, Layout]:
+    def build(self, emitter: Emitter) -> tuple[Any, Layout, list[Transform]]:
         """Build the product and the transform of the results."""
         stage, geometry = self.contraction.stage, self.geometry
         tiles, kernel = self._tiles(emitter), self._kernel(emitter)
@@ -227,7 +224,7 @@ class _Builder:
         if len(self.contraction.columns) == 1:
             marks[TILE_COLUMNS] = 1
         products = emitter.compute(shape, product, stage.name, names, marks=marks)
-        return self._inverse(emitter, products)
+        return (*self._inverse(emitter, products), self.transforms)
 
     def _inverse(self, emitter: Emitter, products: Any) -> tuple[Any, Layout]:
         layout = self._layout()

@@ -22,7 +22,7 @@ from typing import Any
 
 from search_space.hardware import Hardware
 from search_space.rewrites.base import Rewrite
-from search_space.rewrites.contraction import Contraction, Operand, contraction_of
+from search_space.rewrites.contraction import Contraction, Operand, anchor_contraction
 from search_space.rewrites.emit import Emitter, combine, emit, reduce_axes
 from search_space.rewrites.pad_axis import pad_stage
 from search_space.rewrites.program import Axis, NotLiftable, Program, Stage, lift, map_loads, substitute
@@ -63,8 +63,7 @@ def _anchor(func: Any) -> tuple[Program, Contraction] | None:
         program = lift(func)
     except NotLiftable:
         return None
-    stage = program.anchor()
-    contraction = contraction_of(program, stage) if stage is not None else None
+    contraction = anchor_contraction(program)
     return None if contraction is None or not contraction.is_plain_product else (program, contraction)
 
 
