@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from search_space.candidate import context_of, materialize, sketch_plan
 from search_space.hardware import resolve_target
-from search_space.tvm_api import IRModule, parse_script, tvm
+from search_space.tvm_api import parse_script, tvm
 from tests.search_space.programs import arguments, context
 from tuner.measure.build import compile_module
 from tuner.measure.padding import skip_padding
@@ -40,7 +40,7 @@ INSIDE = """
 
 
 def skipped(text):
-    return skip_padding()(IRModule({"main": parse_script(HEADER + text)}))["main"]
+    return skip_padding(parse_script(HEADER + text))
 
 
 @pytest.mark.parametrize(("condition", "after"), [("1 <= r", AFTER), ("1 <= k", INSIDE)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from search_space.tvm_api import tirx, tvm, tvm_ffi, walk_types
@@ -26,14 +27,20 @@ def gpu_pipeline() -> tuple[Any, Any, Any]:
         return tvm.ir.transform.Sequential([tirx.transform.SkipAssert(), finalise_host()])
 
     def finalise_with_fragments() -> Any:
-        ready = tirx.transform.prim_func_pass(_ready_fragments, opt_level=0, name="ReadyFragments")
-        each = tvm.ir.transform.module_pass(_part_fragments, opt_level=0, name="PartFragments")
-        return tvm.ir.transform.Sequential([ready, each, finalise_device()])
+        parted = tvm.ir.transform.module_pass(_part_fragments, opt_level=0, name="PartFragments")
+        return tvm.ir.transform.Sequential([_each(_ready_fragments), parted, finalise_device()])
 
     return lower, finalise_without_checks, finalise_with_fragments
 
 
-def _ready_fragments(func: Any, module: Any, context: Any) -> Any:
+def _each(change: Callable[[Any], Any]) -> Any:
+    """Return a pass that changes every function."""
+    return tirx.transform.prim_func_pass(
+        lambda func, module, context: change(func), opt_level=0, name=f"tirtune.{change.__name__.strip('_')}"
+    )
+
+
+def _ready_fragments(func: Any) -> Any:
     """Declare a kernel's buffers of the scope ``warp`` at its start, and write its indices out."""
     declared: list[Any] = []
     values: dict[Any, Any] = {}
@@ -133,9 +140,9 @@ def cpu_pipeline() -> tuple[Any, Any, Any]:
             hoist_conditions(),
             passes.UnrollLoop(),
             passes.StmtSimplify(),
-            skip_padding(),
-            stream_stores(),
-            prefetch_rows(),
+            _each(skip_padding),
+            _each(stream_stores),
+            _each(prefetch_rows),
             s_tir.RewriteUnsafeSelect(),
             passes.FP8ComputeLegalize(),
             passes.AnnotateEntryFunc(),

@@ -22,22 +22,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from search_space.tvm_api import IRModule, PrimFunc, structural_equal, tirx, tvm, tvm_ffi, walk_types
+from search_space.tvm_api import structural_equal, tirx, tvm, tvm_ffi, walk_types
 
 
-def skip_padding() -> Any:
-    """Return the pass; it runs on lowered functions whose loops are vectorised, unrolled and simplified."""
-
-    def apply(module: Any, context: Any) -> Any:
-        changed = {
-            name: _skipping(func) for name, func in module.functions.items() if isinstance(func, PrimFunc)
-        }
-        return IRModule({**dict(module.functions.items()), **changed}, attrs=module.attrs)
-
-    return tvm.transform.module_pass(apply, opt_level=0, name="tirtune.SkipPadding")
-
-
-def _skipping(func: Any) -> Any:
+def skip_padding(func: Any) -> Any:
+    """Return a function without products with padding; its loops are vectorised, unrolled and simplified."""
     guarded: list[Any] = []
 
     def note(call: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from search_space.rules.prefetching import PREFETCH, PREFETCH_RESULT
-from search_space.tvm_api import IRModule, PrimFunc, tirx, tvm, tvm_ffi, walk_types
+from search_space.tvm_api import tirx, tvm, tvm_ffi, walk_types
 from tuner.measure.streaming import arguments_of, with_llvm
 
 _READ, _WRITE = 0, 1
@@ -18,22 +18,11 @@ define i32 @tirtune_prefetch_{write}(ptr %at) alwaysinline {{
 """
 
 
-def prefetch_rows() -> Any:
-    """Return the pass; it runs on lowered functions whose loops are vectorised.
+def prefetch_rows(func: Any) -> Any:
+    """Return a function whose marked loops prefetch; all its loops are vectorised.
 
     An address behind the end of a buffer does no harm: such a prefetch does nothing.
     """
-
-    def apply(module: Any, context: Any) -> Any:
-        changed = {
-            name: _prefetched(func) for name, func in module.functions.items() if isinstance(func, PrimFunc)
-        }
-        return IRModule({**dict(module.functions.items()), **changed}, attrs=module.attrs)
-
-    return tvm.transform.module_pass(apply, opt_level=0, name="tirtune.PrefetchRows")
-
-
-def _prefetched(func: Any) -> Any:
     arguments = arguments_of(func)
     sources: dict[str, str] = {}
 

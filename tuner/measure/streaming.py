@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from search_space.rules.streaming import STREAM
-from search_space.tvm_api import IRModule, PrimFunc, tirx, tvm, tvm_ffi
+from search_space.tvm_api import tirx, tvm, tvm_ffi
 
 _LLVM_TYPES = {"float32": "float", "float64": "double", "int32": "i32"}
 _MIN_BYTES = 16
@@ -27,23 +27,12 @@ define i32 @tirtune_stream_{dtype}x{lanes}(ptr %to, <{lanes} x {type}> %value) a
 """
 
 
-def stream_stores() -> Any:
-    """Return the pass; it runs on lowered functions whose loops are vectorised.
+def stream_stores(func: Any) -> Any:
+    """Return a function whose marked loops store past the caches; all its loops are vectorised.
 
     Only whole, aligned vectors that go into the function's own arguments are changed: what is local is
     read again soon. TVM aligns arguments to 64 bytes and relies on it in every vector access.
     """
-
-    def apply(module: Any, context: Any) -> Any:
-        changed = {
-            name: _streamed(func) for name, func in module.functions.items() if isinstance(func, PrimFunc)
-        }
-        return IRModule({**dict(module.functions.items()), **changed}, attrs=module.attrs)
-
-    return tvm.transform.module_pass(apply, opt_level=0, name="tirtune.StreamStores")
-
-
-def _streamed(func: Any) -> Any:
     arguments = arguments_of(func)
     sources: dict[str, str] = {}
 
