@@ -24,6 +24,18 @@ ALIGNMENT_BYTES = 64
 _TAIL_BYTES = 8 + len(MAGIC)
 
 
+def check_place(path: Path) -> None:
+    """Refuse a place where no compiled model can be written, before anything is compiled.
+
+    Raises:
+        UserError: If it has no name, is a folder, or its folder does not exist.
+    """
+    if not path.name or path.is_dir():
+        raise UserError(f"cannot write {str(path)!r}: it is a folder; name a file such as model.so")
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {str(path)!r}: the folder {str(path.parent)!r} does not exist")
+
+
 def append(path: Path, weights: Sequence[NDArray[Any]], description: dict[str, Any]) -> None:
     """Complete a shared library to a compiled model.
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.artifact import append, read
+from tuner.artifact import append, check_place, read
 from tuner.cpu_features import missing_features
 from tuner.errors import JobFailed, UserError
 from tuner.placement import beside_workers
@@ -232,8 +232,7 @@ class CompiledModel:
             JobFailed: If no C compiler is there to link, or linking failed.
         """
         path = Path(path)
-        if not path.parent.is_dir():
-            raise UserError(f"cannot write {str(path)!r}: the folder {str(path.parent)!r} does not exist")
+        check_place(path)
         temporary = path.with_name(path.name + ".part.so")
         try:
             self._executable.export_library(str(temporary))

@@ -213,6 +213,43 @@ def test_output_folder_that_is_missing(refused, tmp_path):
     assert "m.so" in line and "does not exist" in line
 
 
+@pytest.mark.parametrize("place", ["", ".", "folder"])
+def test_output_that_has_no_name(refused, tmp_path, place):
+    (tmp_path / "folder").mkdir()
+    assert "name a file such as model.so" in refused("compile", "gmm:1,8,8,8", "-o", place)
+
+
+def test_output_that_is_an_input_is_refused_before_anything_is_compiled(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr("tuner.api.compile", lambda *_, **__: pytest.fail("compiled"))
+    path = write_model(tmp_path / "m.onnx", helper.make_node("Relu", ["x"], ["y"]))
+    before = path.read_bytes()
+    assert "name another file" in refused("compile", "m.onnx", "-o", tmp_path / "m.onnx")
+    assert "name another file" in refused("compile", "m.onnx", "-r", "a.jsonl", "-o", "./a.jsonl")
+    assert "does not exist" in refused("compile", "m.onnx", "-o", "no/such/m.so")
+    assert path.read_bytes() == before
+
+
+LONG = "x" * 300
+"""No file system has such names."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tune", LONG],
+        ["plan", f"{LONG}.onnx"],
+        ["compile", "gmm:1,8,8,8", "-r", f"{LONG}.jsonl"],
+        ["compile", "gmm:1,8,8,8", "-o", f"{LONG}/m.so"],
+        ["run", f"{LONG}.so", "--benchmark"],
+        ["records", "best", f"{LONG}.db"],
+        ["records", "import", LONG, "-o", "new.jsonl"],
+    ],
+)
+def test_names_that_are_too_long(refused, words):
+    line = refused(*words)
+    assert LONG in line and "internal" not in line
+
+
 def test_unknown_commands_and_options(refused):
     assert "tune, compile" in refused("tuna")
     assert "best, show" in refused("records", "worst")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.errors import UserError
+from tuner.frontends.files import require_file
 from tuner.tensor_spec import TensorSpec
 
 
@@ -29,8 +30,7 @@ def read_arrays(path: str, inputs: Sequence[TensorSpec]) -> list[NDArray[Any]]:
         UserError: If the file cannot be read or lacks an input.
     """
     file = Path(path)
-    if not file.is_file():
-        raise UserError(f"cannot read inputs {path!r}: no such file")
+    require_file(file)
     try:
         loaded = np.load(file, allow_pickle=False)
         arrays = {"arr_0": loaded} if isinstance(loaded, np.ndarray) else {n: loaded[n] for n in loaded.files}

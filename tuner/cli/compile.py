@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
+from records.opening import is_same_place
+from tuner.artifact import check_place
 from tuner.cli.output import only_json, people, print_json
 from tuner.cli.parameters import (
     shapes_of,
@@ -15,6 +19,7 @@ from tuner.cli.parameters import (
     with_machine,
     with_records,
 )
+from tuner.errors import UserError
 from tuner.units import counted, seconds
 
 
@@ -53,6 +58,8 @@ def compile(
     shapes = shapes_of(input_shapes)
     began = time.perf_counter()
     with only_json(as_json):
+        if output is not None:
+            _check_output(output, (model, *records))
         from tuner import api
         from tuner.cli.coverage import SOURCES, counts_of, coverage_values, print_coverage
 
@@ -87,3 +94,13 @@ def compile(
         )
         return 1
     return 0
+
+
+def _check_output(output: str, inputs: Sequence[str]) -> None:
+    """Refuse what cannot be written, or would be lost, before minutes are spent on compiling."""
+    check_place(Path(output))
+    for name in inputs:
+        if is_same_place(output, name):
+            raise UserError(
+                f"--output {output} is {name}, which is read: name another file, such as model.so"
+            )

@@ -92,6 +92,9 @@ def run(words: list[str]) -> int:
         return _fail(words, str(error), 2)
     except Exception as error:  # the last line of defence: still one line, and how to see more
         _trace(words)
+        refusal = _refusal(error, words)
+        if refusal:
+            return _fail(words, refusal, 2)
         hint = "" if "--debug" in words else "; run again with --debug to see where"
         return _fail(words, f"internal error: {type(error).__name__}: {first_line(error)}{hint}", 1)
 
@@ -101,6 +104,15 @@ def _trace(words: list[str]) -> None:
         import traceback
 
         traceback.print_exc()
+
+
+def _refusal(error: Exception, words: list[str]) -> str:
+    """Say which path on the command line the system refused; empty if it was none of them."""
+    if not isinstance(error, OSError) or not error.filename:
+        return ""
+    path = str(error.filename)
+    is_given = any(path in word for word in words)
+    return f"cannot use {path!r}: {error.strerror}; give another path" if is_given else ""
 
 
 def _fail(words: list[str], message: str, code: int) -> int:

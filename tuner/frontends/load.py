@@ -43,11 +43,18 @@ def load(spec: str, input_shapes: Mapping[str, Sequence[int]] | None = None) -> 
         return from_torch(spec)
     if suffix == ".py" or ".py:" in spec:
         return from_python_file(spec if ".py:" in spec else spec + ":")
-    if Path(spec).is_file():
+    if _is_file(spec):
         from tuner.frontends.onnx_file import from_onnx
 
         return from_onnx(spec, input_shapes)
     raise UserError(f"unknown workload {spec!r}: give {FORMS}; operators are {', '.join(OPERATORS)}")
+
+
+def _is_file(spec: str) -> bool:
+    try:
+        return Path(spec).is_file()
+    except OSError:  # too long for a name
+        return False
 
 
 def parse(spec: str, input_shapes: Mapping[str, Sequence[int]] | None = None) -> list[Task]:
