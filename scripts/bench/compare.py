@@ -32,15 +32,13 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dic
         One row per operator of either: ``speedup`` (above 1: faster now), ``speedup_of_peak`` (the same with
         the machine's peak divided out) and each figure's pair; None where one side lacks it.
     """
-    peaks = [_peak(document) for document in (before, after)]
     old, new = ({r["workload"]: r for r in document["results"]} for document in (before, after))
     rows: list[dict[str, Any]] = []
     for workload in dict.fromkeys([*old, *new]):
-        pair = [
-            None if entry is None else (entry, figures(entry, peak))
-            for entry, peak in zip((old.get(workload), new.get(workload)), peaks, strict=True)
+        first, second = pair = [
+            None if entry is None else (entry, figures(entry))
+            for entry in (old.get(workload), new.get(workload))
         ]
-        first, second = pair
         row: dict[str, Any] = {"workload": workload, "speedup": None, "speedup_of_peak": None}
         if first is not None and second is not None:
             row["speedup"] = ratio(first[0]["seconds"].get("tirtune"), second[0]["seconds"].get("tirtune"))
@@ -66,11 +64,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     means = [geometric_mean(row[name] for row in rows) for name in ("speedup", "speedup_of_peak")]
     lines.append("| " + " | ".join(["geometric mean", *map(_short, means), *[""] * len(SHOWN)]) + " |")
     return "\n".join(lines)
-
-
-def _peak(document: Mapping[str, Any]) -> float | None:
-    peak = document.get("machine", {}).get("peak_flops")
-    return None if peak is None else float(peak["threads"])
 
 
 def _short(value: float | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from scripts.bench import metaschedule, ours
 from scripts.bench.interleave import Entry, Outcome, interleave
+from scripts.bench.peak import Yardstick
 from scripts.bench.problem import Problem
 from scripts.bench.table import PEERS, first_reached, ratio
 
@@ -90,8 +91,8 @@ def tune(problem: Problem, plan: Plan) -> Tuning:
     return found
 
 
-def remeasure(problem: Problem, plan: Plan, tuning: Tuning) -> dict[str, Any]:
-    """Measure the final kernels of all sides in turns and return one entry of ``results``."""
+def remeasure(problem: Problem, plan: Plan, tuning: Tuning, yardstick: Yardstick) -> dict[str, Any]:
+    """Measure the final kernels of all sides and the peak in turns; return one entry of ``results``."""
     entries = [Entry(label_of(run.seed), "tirtune", {"log": run.log}) for run in tuning.runs]
     baselines = [("metaschedule", tuning.equal, plan.trials)]
     if plan.reach != plan.trials:
@@ -101,7 +102,7 @@ def remeasure(problem: Problem, plan: Plan, tuning: Tuning) -> dict[str, Any]:
             entries.append(Entry(label, "metaschedule", {"database": tuned.folder, "trials": trials}))
     entries += [Entry(side, side, {}) for side in plan.against if side in PEERS]
     say(f"{problem.text}: {len(entries)} kernels in turns")
-    outcomes = interleave(problem, entries, plan.threads, plan.rounds)
+    outcomes = interleave(problem, entries, plan.threads, plan.rounds, yardstick=yardstick)
     return entry_of(problem, plan, tuning, outcomes)
 
 

@@ -67,6 +67,8 @@ class Contestant(Closing):
             SideFailed: If there is no answer.
         """
         assert self._process.stdin is not None
+        if self._process.stdin.closed:
+            raise SideFailed(f"the process of {self.label} was ended")
         try:
             self._process.send_signal(signal.SIGCONT)
             self._process.stdin.write(json.dumps(message).encode() + b"\n")

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from scripts.bench.contestant import Contestant, SideFailed
+from scripts.bench.peak import Yardstick
 from scripts.bench.problem import Problem
 from scripts.bench.reference import reference
 from tuner.measure.timing import summarise
 
+PEAK = "peak"
+"""Label of the machine's multiply-adds: the seconds that the operator's operations take at that rate."""
 ROUNDS = 20
 """Least number of rounds: every side has one turn in each."""
 
@@ -68,6 +71,7 @@ def interleave(
     rounds: int = ROUNDS,
     turn_seconds: float = 0.03,
     warm_seconds: float = 0.02,
+    yardstick: Yardstick | None = None,
 ) -> dict[str, Outcome]:
     """Time one operator on several sides, round robin.
 
@@ -78,6 +82,7 @@ def interleave(
         rounds: Turns of each side.
         turn_seconds: Least timed seconds of a turn.
         warm_seconds: Least seconds of warm-up at the start of a turn.
+        yardstick: The machine's multiply-adds; they take turns too, under the label :data:`PEAK`.
 
     Returns:
         Label to outcome; a side that lacks the operator, computes something else or dies has a reason.
@@ -102,13 +107,20 @@ def interleave(
                     outcomes[entry.label] = Outcome(None, reason=reason_of(reply))
                     running.pop(entry.label).close()
             message = {"do": "turn", "seconds": turn_seconds, "warm_seconds": warm_seconds}
-            turns, died = take_turns(running, message, rounds)
+            measured = {PEAK: yardstick.contestant} if yardstick is not None else {}
+            turns, died = take_turns(running | measured, message, rounds)
             outcomes.update(died)
         finally:
             for contestant in running.values():
                 contestant.close()
+    if yardstick is not None and PEAK in turns:
+        calls = problem.flops / yardstick.flops_per_call
+        peak = summarise([calls * seconds for seconds in turns.pop(PEAK)])
+        outcomes[PEAK] = Outcome(peak.median, peak.low, peak.high, peak.runs_seconds)
     outcomes.update({label: outcome_of(loaded[label], seconds) for label, seconds in turns.items()})
-    return {entry.label: outcomes[entry.label] for entry in entries}
+    return {
+        label: outcomes[label] for label in (*(entry.label for entry in entries), PEAK) if label in outcomes
+    }
 
 
 def take_turns(

@@ -19,7 +19,7 @@ if not __package__:
 from scripts.bench.comparison import Plan, Tuning, remeasure, say, tune
 from scripts.bench.interleave import ROUNDS, call_overheads
 from scripts.bench.machine import describe
-from scripts.bench.peak import peak_flops
+from scripts.bench.peak import Yardstick, peak_flops
 from scripts.bench.problems import SUITES, problems_of
 from scripts.bench.sides import MODULES
 from scripts.bench.table import summary, table
@@ -60,23 +60,24 @@ def main() -> None:
     machine["peak_flops"] = {"threads": peak_flops(threads), "one_thread": peak_flops(1)}
     machine["call_overhead_seconds"] = call_overheads(["tirtune", *against], threads)
     results: list[dict[str, Any]] = []
-    for problem, tuning in zip(problems, tunings, strict=True):
-        results.append(remeasure(problem, plan, tuning))
-        document = {
-            "results": results,
-            "summary": summary(results, machine["peak_flops"]["threads"]),
-            "machine": machine,
-            "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-            "seeds": list(plan.seeds),
-            "trials": plan.trials,
-            "rounds": plan.rounds,
-            "wall_seconds": time.monotonic() - began,
-            "time_unix": time.time(),
-        }
-        if a.json is not None:
-            a.json.parent.mkdir(parents=True, exist_ok=True)
-            a.json.write_text(json.dumps(document, indent=1))
-    print(table(results, machine["peak_flops"]["threads"]))
+    with Yardstick(threads) as yardstick:
+        for problem, tuning in zip(problems, tunings, strict=True):
+            results.append(remeasure(problem, plan, tuning, yardstick))
+            document = {
+                "results": results,
+                "summary": summary(results),
+                "machine": machine,
+                "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+                "seeds": list(plan.seeds),
+                "trials": plan.trials,
+                "rounds": plan.rounds,
+                "wall_seconds": time.monotonic() - began,
+                "time_unix": time.time(),
+            }
+            if a.json is not None:
+                a.json.parent.mkdir(parents=True, exist_ok=True)
+                a.json.write_text(json.dumps(document, indent=1))
+    print(table(results))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,5 +1,8 @@
 """The machine's own rate of fused multiply-adds, the yardstick of every ratio to the hardware.
 
+The host of a virtual machine is slower in some minutes than in others, so that in comparisons the yardstick
+takes turns with the kernels (:class:`Yardstick`), and a kernel's share of the peak is that of its own minute.
+
 ``python -m scripts.bench.peak [--threads N] [--json]``: a kernel that TVM compiles, nothing but
 multiply-adds on registers, with as many independent sums as pay.
 """
@@ -11,13 +14,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from scripts.bench.contestant import ROOT, environment
+from scripts.bench.contestant import ROOT, Contestant, environment
+from tuner.closing import Closing
 
 ACCUMULATORS = (8, 10, 12, 16, 20, 24)
 """Vectors of sums that are tried: latency times units of any CPU is below, its registers above."""
@@ -40,6 +47,25 @@ def peak_flops(threads: int) -> float:
         check=True,
     )
     return float(json.loads(answer.stdout)["flops_per_second"])
+
+
+class Yardstick(Closing):
+    """The multiply-adds in a process of their own, ready to take turns with kernels.
+
+    Args:
+        threads: Threads that multiply and add.
+
+    Raises:
+        SideFailed: If the kernel does not compile or run.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.contestant = Contestant("tirtune", threads, "peak")
+        self.flops_per_call = float(self.contestant.ask({"do": "peak", "threads": threads})["flops"])
+
+    def close(self) -> None:
+        """End the process."""
+        self.contestant.close()
 
 
 def kernel(threads: int, lanes: int, accumulators: int) -> Any:
@@ -77,29 +103,59 @@ def kernel(threads: int, lanes: int, accumulators: int) -> Any:
     return schedule.mod
 
 
-def measure(threads: int) -> dict[str, Any]:
-    """Measure in this process: the best rate over all numbers of accumulators."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A kernel of multiply-adds in this process.
+
+    Attributes:
+        accumulators: Independent vectors of sums.
+        flops: Floating-point operations of a call.
+        flops_per_second: The best rate that was seen.
+        call: Runs it once.
+    """
+
+    accumulators: int
+    flops: float
+    flops_per_second: float
+    call: Callable[[], Any]
+
+
+def vector_lanes(threads: int) -> int:
+    """Return the float32 elements of a vector of this CPU."""
+    from search_space.hardware import Hardware, hardware_of, resolve_target
+
+    hardware = hardware_of(resolve_target(None, threads))
+    assert isinstance(hardware, Hardware)
+    return hardware.lanes(4)
+
+
+def load(threads: int) -> list[Loaded]:
+    """Compile the multiply-adds in this process, for every number of accumulators, and time them."""
     import numpy as np
 
-    from search_space.hardware import Hardware, hardware_of, resolve_target
+    from search_space.hardware import resolve_target
     from search_space.tvm_api import tvm
 
-    target = resolve_target(None, threads)
-    hardware = hardware_of(target)
-    assert isinstance(hardware, Hardware)
-    lanes = hardware.lanes(4)
-    rates: dict[int, float] = {}
+    lanes = vector_lanes(threads)
+    found = []
     for accumulators in ACCUMULATORS:
-        executable = tvm.compile(kernel(threads, lanes, accumulators), target)
+        module = tvm.compile(kernel(threads, lanes, accumulators), resolve_target(None, threads)).jit()
         shapes = ((threads, STEPS), (threads, lanes * accumulators), (threads, lanes * accumulators))
         tensors = [tvm.runtime.tensor(np.full(shape, 0.5, np.float32)) for shape in shapes]
-        timer = executable.jit().time_evaluator("main", tvm.cpu(), number=20, repeat=REPEATS)
+        timer = module.time_evaluator("main", tvm.cpu(), number=20, repeat=REPEATS)
         seconds = min(float(s) for s in timer(*tensors).results)
-        rates[accumulators] = 2.0 * threads * STEPS * accumulators * lanes / seconds
+        flops = 2.0 * threads * STEPS * accumulators * lanes
+        found.append(Loaded(accumulators, flops, flops / seconds, partial(module["main"], *tensors)))
+    return found
+
+
+def measure(threads: int) -> dict[str, Any]:
+    """Measure in this process: the best rate over all numbers of accumulators."""
+    rates = {each.accumulators: each.flops_per_second for each in load(threads)}
     return {
         "flops_per_second": max(rates.values()),
         "threads": threads,
-        "vector_bytes": 4 * lanes,
+        "vector_bytes": 4 * vector_lanes(threads),
         "by_accumulators": rates,
     }
 

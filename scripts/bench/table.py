@@ -59,13 +59,23 @@ def first_reached(curve: Sequence[Mapping[str, Any]], target_seconds: float, sca
     return None
 
 
-def figures(result: Result, peak_flops: float | None) -> dict[str, float | None]:
-    """Return every ratio of one operator; above 1 means that ours is better.
+def share_of_peak(result: Result) -> float | None:
+    """Return the rate of our kernel over the machine's multiply-adds, both from the same rounds of turns.
 
-    Args:
-        result: One entry of ``results``.
-        peak_flops: The machine's floating-point operations per second.
+    Of every round the ratio, of those the median; of several seeds the median again.
     """
+    outcomes: Mapping[str, Any] = result.get("outcomes", {})
+    peaks = outcomes.get("peak", {}).get("turns_seconds", ())
+    shares = [
+        median(peak / ours for peak, ours in zip(peaks, outcome["turns_seconds"], strict=True))
+        for label, outcome in outcomes.items()
+        if label.split(",")[0] == "tirtune" and peaks and outcome["turns_seconds"]
+    ]
+    return median(shares) if shares else None
+
+
+def figures(result: Result) -> dict[str, float | None]:
+    """Return every ratio of one operator (an entry of ``results``); above 1 means that ours is better."""
     seconds, reach = result["seconds"], result.get("reach") or {}
     ours = seconds.get("tirtune")
     peer = fastest_peer(result)
@@ -76,7 +86,7 @@ def figures(result: Result, peak_flops: float | None) -> dict[str, float | None]
     walls = [wall for wall in reach.get("tirtune_seconds", ()) if wall is not None]
     complete = bool(walls) and len(walls) == len(reach["tirtune_seconds"])
     return {
-        "of_peak": ratio(ratio(result["flops"], ours), peak_flops),
+        "of_peak": share_of_peak(result),
         "over_metaschedule": ratio(seconds.get("metaschedule"), ours),
         **{f"over_{name}": ratio(seconds.get(name), ours) for name in PEERS},
         "over_fastest_peer": ratio(None if peer is None else peer[1], ours),
@@ -90,9 +100,9 @@ def figures(result: Result, peak_flops: float | None) -> dict[str, float | None]
     }
 
 
-def summary(results: Sequence[Result], peak_flops: float | None) -> dict[str, Any]:
+def summary(results: Sequence[Result]) -> dict[str, Any]:
     """Return geometric mean, smallest value and count of every ratio over all operators."""
-    rows = [figures(result, peak_flops) for result in results]
+    rows = [figures(result) for result in results]
     found: dict[str, Any] = {}
     for name in rows[0] if rows else ():
         known = {r["workload"]: row[name] for r, row in zip(results, rows, strict=True) if row[name]}
@@ -108,11 +118,11 @@ def summary(results: Sequence[Result], peak_flops: float | None) -> dict[str, An
     return found
 
 
-def table(results: Sequence[Result], peak_flops: float | None) -> str:
+def table(results: Sequence[Result]) -> str:
     """Write results as a Markdown table with the geometric means below."""
     lines = [_row(HEAD), _row(["---", *["---:"] * (len(HEAD) - 1)])]
     for result in results:
-        f, seconds, peer = figures(result, peak_flops), result["seconds"], fastest_peer(result)
+        f, seconds, peer = figures(result), result["seconds"], fastest_peer(result)
         ours = seconds.get("tirtune")
         gflops = ratio(result["flops"], ours)
         lines.append(
@@ -134,7 +144,7 @@ def table(results: Sequence[Result], peak_flops: float | None) -> str:
                 ]
             )
         )
-    means = {name: value["geometric_mean"] for name, value in summary(results, peak_flops).items()}
+    means = {name: value["geometric_mean"] for name, value in summary(results).items()}
     lines.append(
         _row(
             [

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from scripts.bench import peak
 from scripts.bench.problem import Problem
 from scripts.bench.reference import TOLERANCE, error
 from scripts.bench.sides import MODULES
@@ -40,13 +41,15 @@ class Worker:
     def __init__(self, side: str) -> None:
         self._side = import_module(MODULES[side])
         self._best: Variant | None = None  # whole: a call may read memory that only its variant keeps
+        self._call: Callable[[], Any] | None = None  # what a turn times
 
     def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one message."""
-        return {"load": self._load, "turn": self._turn, "overhead": self._overhead}[message["do"]](message)
+        known = {"load": self._load, "turn": self._turn, "overhead": self._overhead, "peak": self._peak}
+        return known[message["do"]](message)
 
     def _load(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        self._best = None
+        self._best, self._call = None, None
         problem = Problem.from_dict(message["problem"])
         expected = np.load(message["reference"])
         variants: list[Variant] = self._side.load(problem, problem.arrays(), message["options"])
@@ -58,12 +61,18 @@ class Worker:
             TOLERANCE[problem.dtype],
             lambda call: time_call(call, 0.03, 0.02),
         )
+        self._call = None if self._best is None else self._best.call
         return reply
 
     def _turn(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        assert self._best is not None  # the parent gives turns to what was loaded
+        assert self._call is not None  # the parent gives turns to what was loaded
         with beside_workers():
-            return {"seconds": time_call(self._best.call, message["warm_seconds"], message["seconds"])}
+            return {"seconds": time_call(self._call, message["warm_seconds"], message["seconds"])}
+
+    def _peak(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        best = max(peak.load(message["threads"]), key=lambda loaded: loaded.flops_per_second)
+        self._call = best.call
+        return {"flops": best.flops}
 
     def _overhead(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return {"seconds": min(time_call(self._side.trivial(), 0.02, 0.02) for _ in range(5))}

@@ -7,6 +7,7 @@ import pytest
 
 from scripts.bench.contestant import Contestant, SideFailed, environment
 from scripts.bench.interleave import Entry, interleave
+from scripts.bench.peak import Yardstick
 from scripts.bench.problems import problem_of
 from scripts.bench.worker import time_call
 
@@ -29,6 +30,37 @@ def test_sides_take_turns_and_are_checked():
     assert found["onnxruntime"].error < 1e-5
     assert found["broken"].seconds is None
     assert "/nonexistent/log.jsonl" in found["broken"].reason
+
+
+def test_the_peak_takes_turns_with_the_kernels():
+    problem = problem_of("gmm:1,64,64,64")
+    entries = [Entry("onnxruntime", "onnxruntime", {})]
+    with Yardstick(1) as yardstick:
+        found = interleave(
+            problem, entries, 1, rounds=3, turn_seconds=1e-3, warm_seconds=1e-4, yardstick=yardstick
+        )
+    assert list(found) == ["onnxruntime", "peak"]
+    assert len(found["peak"].turns_seconds) == 3
+    # Between a multiply-add of one lane in a nanosecond and 512 lanes five times in one.
+    assert 2e9 < problem.flops / found["peak"].seconds < 5e12
+
+
+def test_a_peak_that_died_costs_its_figure_alone():
+    with Yardstick(1) as yardstick:
+        yardstick.contestant.close()
+        entries = [Entry("onnxruntime", "onnxruntime", {})]
+        found = interleave(
+            problem_of("sfm:16,16"),
+            entries,
+            1,
+            rounds=2,
+            turn_seconds=1e-3,
+            warm_seconds=1e-4,
+            yardstick=yardstick,
+        )
+    assert found["onnxruntime"].seconds is not None
+    assert found["peak"].seconds is None
+    assert "died" in found["peak"].reason
 
 
 def test_a_side_without_the_operator_says_so():
