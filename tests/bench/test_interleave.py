@@ -2,6 +2,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,13 +75,13 @@ def test_a_side_is_stopped_between_turns_and_its_death_is_noticed():
     with Contestant("onnxruntime", 1) as contestant:
         assert contestant.ask({"do": "overhead"})["seconds"] > 0
         pid = contestant._process.pid
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + 60.0
         while state_of(pid) != "T" and time.monotonic() < deadline:
             time.sleep(0.01)
         assert state_of(pid) == "T"
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(SideFailed, match="onnxruntime"):
-            contestant.ask({"do": "overhead"}, timeout_seconds=5.0)
+            contestant.ask({"do": "overhead"}, timeout_seconds=60.0)
 
 
 def test_only_torch_sees_torch():
@@ -89,8 +90,14 @@ def test_only_torch_sees_torch():
     assert environment(3)["TVM_NUM_THREADS"] == "3"
 
 
-def test_small_calls_are_timed_in_blocks():
-    calls = []
-    seconds = time_call(lambda: calls.append(None), 1e-3, 3e-3)
-    assert len(calls) > 100
-    assert 0 < seconds < 1e-3
+def test_small_calls_are_timed_in_blocks(monkeypatch):
+    now, calls = [0.0], []
+
+    def call():
+        calls.append(None)
+        now[0] += 1e-5 if len(calls) % 70 else 1e-3  # now and then one is disturbed
+
+    monkeypatch.setattr("scripts.bench.worker.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    seconds = time_call(call, 1e-3, 3e-3)
+    assert len(calls) == 70 + 3 * 41
+    assert seconds == pytest.approx(1e-5)  # the median of three blocks, the second of which was disturbed

@@ -72,6 +72,13 @@ def test_examples_of_the_records_page_run(tuned, tmp_path, monkeypatch):
         exec(compile(block, f"docs/records.md block {number}", "exec"), {"__name__": "example"})
 
 
+def test_the_page_on_measurement_names_every_part_of_the_time(tuned):
+    text = (ROOT / "docs" / "measurement.md").read_text()
+    parts = [*tuned[1]["seconds"], *tuned[1]["stages"]]
+    assert len(parts) > 8
+    assert [name for name in parts if f"`{name}`" not in text] == []
+
+
 def test_readme_lists_every_command():
     from tuner.cli.main import COMMANDS
     from tuner.cli.records.group import COMMANDS as RECORDS

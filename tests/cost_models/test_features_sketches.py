@@ -26,6 +26,7 @@ def test_candidates_have_the_same_features_alone_and_in_a_population(spec):
     rng = np.random.default_rng(0)
     for name, sketch in context.sketches.items():
         rows = sketch.sample(rng, 12)
+        assert len(rows), name
         features, seconds = describe(sketch.nests(rows), context.hardware)
         assert np.isfinite(features).all()
         for index in range(0, len(rows), 3):

@@ -50,6 +50,7 @@ def test_columns_agree_with_the_lowered_program(spec):
     rng = np.random.default_rng(11)
     for name, sketch in ctx.sketches.items():
         rows = sketch.sample(rng, CANDIDATES)
+        assert len(rows), name
         nests = sketch.nests(rows)
         (main,) = (stage for stage in nests.stages if stage.stage == "compute")
         for i, (row, features) in enumerate(zip(rows, extract(nests, ctx.hardware), strict=True)):

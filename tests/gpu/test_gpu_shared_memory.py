@@ -71,7 +71,9 @@ def test_estimates_are_what_lowered_kernels_allocate(spec: str) -> None:
     context = gpu_context(spec)
     rng = np.random.default_rng(6)
     for name, sketch in context.sketches.items():
-        for row in sketch.sample(rng, 2):
+        rows = sketch.sample(rng, 2)
+        assert len(rows), name
+        for row in rows:
             stages = [stage for stage in sketch.nests(row[None]).stages if stage.launch is not None]
             counted = [int(s.launch.shared_bytes[0]) for s in stages if s.launch is not None]
             assert sorted(filter(None, counted)) == allocated(context, sketch, row), (name, row.tolist())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from matmul_plans import ENTRY, matmul_task
+from waiting import is_alive, wait_until
 
 from search_space.hardware import resolve_target, target_text
 from search_space.tvm_api import te
@@ -101,8 +101,9 @@ def test_a_duel_runs_what_the_trials_have_built() -> None:
         assert measurer._runner._check(holder.handle, ["random"]).ok
         assert measurer.compare(TASK.key, GOOD, {"kind": "default"}).failure is None
         assert submitted == [{"kind": "default"}]
-        os.kill(measurer._kept._builds["holder"].handle.pid, signal.SIGKILL)
-        time.sleep(0.2)
+        pid = measurer._kept._builds["holder"].handle.pid
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid))
         assert measurer.compare(TASK.key, GOOD, SLOW).failure is None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from matmul_plans import ENTRY, matmul_task
+from waiting import is_alive, wait_until
 
 from tuner.errors import JobFailed
 from tuner.measure.base import MeasureResult
@@ -186,18 +187,3 @@ class _KillOnSubmit:
             os.kill(pid, signal.SIGKILL)
             self.has_killed = True
         return build
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_until(holds: Any) -> None:
-    for _ in range(500):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError("the condition did not come true within 5 s")

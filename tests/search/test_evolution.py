@@ -113,6 +113,7 @@ def test_every_part_can_be_switched_off(ctx: Context, name: str) -> None:
 
 
 def test_without_packing_no_candidate_packs(ctx: Context) -> None:
+    assert any(".pack." in slot for sketch in ctx.sketches.values() for slot in sketch.space.places)
     for sketch in ctx.sketches.values():
         held = sketch.without("pack")
         rows = held.sample(np.random.default_rng(0), 50)

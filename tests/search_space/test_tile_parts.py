@@ -28,7 +28,9 @@ def test_sampled_candidates_compute_the_same(spec: str) -> None:
     (name,) = (n for n in ctx.sketches if "tilerows" in n)
     sketch = ctx.sketches[name]
     (wanted,) = run(ctx, materialize(ctx, DEFAULT_PLAN).module)
-    for row in sketch.sample(np.random.default_rng(3), 3):
+    rows = sketch.sample(np.random.default_rng(3), 3)
+    assert len(rows)
+    for row in rows:
         (found,) = outputs_of(ctx, name, row)
         scale = max(1.0, float(np.abs(wanted).max()))
         assert np.abs(found - wanted).max() <= 2e-5 * scale * sketch.tolerance_scale, row.tolist()

@@ -90,6 +90,7 @@ def test_the_budget_is_spent_and_every_task_gets_a_share() -> None:
 def test_the_best_plan_is_the_fastest_that_worked() -> None:
     measurer = FakeMeasurer()
     result = run(measurer)
+    assert result.tasks and result.plans
     for task in result.tasks:
         assert task.best_seconds is not None and task.baseline_seconds == 1.0
         assert 0 < task.best_seconds < 1.0

@@ -151,7 +151,9 @@ def test_nests_count_one_instruction_for_a_group(spec: str) -> None:
 @pytest.mark.parametrize("spec", (INT8[0], BF16[2]))
 def test_a_trace_rebuilds_the_schedule_and_may_stand_in_a_record(spec: str) -> None:
     ctx, rng = context(spec), np.random.default_rng(2)
-    for sketch in tensorised(ctx).values():
+    sketches = tensorised(ctx)
+    assert sketches
+    for sketch in sketches.values():
         made = materialize(ctx, sketch_plan(sketch, sketch.sample(rng, 1)[0]))
         assert made.trace is not None
         check_trace(json.loads(made.trace))
