@@ -159,7 +159,7 @@ def _legend(figure: Any) -> None:
 
 def _title(curve: Curve) -> str:
     name = curve.name if len(curve.name) <= 48 else curve.name[:47] + "…"
-    return name if curve.speedup is None else f"{name}   {curve.speedup:.3g}x"
+    return name if curve.speedup is None else f"{name}: {curve.speedup:.3g}x faster"
 
 
 def _unit(curve: Curve) -> tuple[float, str]:
