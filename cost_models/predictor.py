@@ -52,7 +52,6 @@ class Predictor:
         seed: Makes training reproducible.
         threads: Threads of training and prediction; more than one only pays on an idle machine.
         weights: Folder of pre-trained weights; ``None`` to go without.
-        learn: Whether :meth:`refit` trains; off to rank by what was known before the run.
         row_limit: Most measurements that training looks at; of more, a random part.
     """
 
@@ -63,7 +62,6 @@ class Predictor:
         *,
         threads: int = 1,
         weights: Path | None = WEIGHTS_DIRECTORY,
-        learn: bool = True,
         row_limit: int = 3000,
     ) -> None:
         prior: BoosterSet | None = None
@@ -72,7 +70,7 @@ class Predictor:
             loaded = load_pretrained(hardware, weights, threads)
             prior, self.reason = loaded.residual, loaded.reason
         self.is_pretrained = prior is not None
-        self._seed, self._learn, self._row_limit = seed, learn, row_limit
+        self._seed, self._row_limit = seed, row_limit
         self._parts: list[Dataset] = []
         self._offsets: dict[int, float] = {}
         self._near: dict[int, KernelResidual] = {}
@@ -111,7 +109,7 @@ class Predictor:
     def refit(self) -> Self:
         """Learn from everything observed."""
         data = self.data
-        if data is None or not self._learn:
+        if data is None:
             return self
         self._parts = [data]
         chosen = data

@@ -62,7 +62,6 @@ def lookup(
     key: str,
     target: str,
     environment: Environment,
-    allow_compatible: bool = True,
     limit: int | None = None,
 ) -> LookupResult:
     """Find the records of a workload that may be used here.
@@ -72,7 +71,6 @@ def lookup(
         key: Structural hash of the workload.
         target: Canonical JSON of the target.
         environment: This machine, with the thread count that is wanted.
-        allow_compatible: Whether the compatible rule counts.
         limit: How many matches of each rule to return.
 
     Returns:
@@ -90,7 +88,7 @@ def lookup(
             continue
         if summary.target == target and _is_same_processor(target, there, environment):
             exact.append(summary)
-        elif allow_compatible:
+        else:
             groups.setdefault((summary.target, there.gpu or there.cpu), []).append(summary)
     matches = [
         Match(ranked, True, _note(ranked.summary, target, environment)) for ranked in rank(exact, limit)

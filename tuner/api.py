@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import psutil
+
 from records.store import RecordStore
 from search_space.hardware import resolve_target
 from search_space.kinds import space_of
@@ -26,12 +28,14 @@ from tuner.frontends.torch_export import from_torch, is_exported
 from tuner.measure.base import Measurer
 from tuner.measure.local import LocalMeasurer
 from tuner.measure.options import MeasureOptions
+from tuner.measure.references import memory_needed
 from tuner.measure.timing import NO_RACE, RacePolicy
 from tuner.objective import Objective, objective_of
 from tuner.options import TuneOptions, checked_threads
 from tuner.result import TuneResult
 from tuner.session import Session
 from tuner.tasks import Task, merge
+from tuner.units import bytes_text
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -76,12 +80,13 @@ def tune(
     is_here = options.measure == "local" and kind == "llvm"
     if options.accept and models and options.log is not None and is_here:
         acceptance = AfterRun(models, resolved, str(options.log), options.seconds)
+    tasks = _tasks(cuts)
+    if not options.measure.startswith("replay:"):
+        _refuse_too_large(tasks)
     racing = "racing" not in options.disable
     with measurer_of(options.measure, options.rules, racing, kind, options.cache) as measurer:
         reserved = 0.0 if acceptance is None else acceptance.reserved_seconds
-        session = Session(
-            _tasks(cuts), resolved, options, measurer, listener, chosen, reserved_seconds=reserved
-        )
+        session = Session(tasks, resolved, options, measurer, listener, chosen, reserved_seconds=reserved)
         result = session.run()
         return result if acceptance is None else acceptance.finish(session, result)
 
@@ -186,6 +191,18 @@ def _refuse_unknown_inputs(
         if name not in known:
             remedy = f"inputs are {', '.join(known)}" if known else "only ONNX models leave shapes open"
             raise UserError(f"--input-shape {name}=...: no workload has an input of that name; {remedy}")
+
+
+def _refuse_too_large(tasks: Sequence[Task]) -> None:
+    """Refuse what cannot be measured here, before anything is measured."""
+    available = psutil.virtual_memory().total
+    for task in tasks:
+        needed = memory_needed(task.workload)
+        if needed > available:
+            raise UserError(
+                f"{task.name}: measuring it takes {bytes_text(needed)} of memory, this machine has "
+                f"{bytes_text(available)}: name a smaller one"
+            )
 
 
 def _tasks(cuts: Sequence[LoweredModel | Operators | Task]) -> list[Task]:

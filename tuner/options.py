@@ -25,6 +25,9 @@ TRIALS_PER_TASK = 64
 MOST_THREADS = 1024
 """TVM aborts the process when the system refuses it a thread; a few thousand are enough for that."""
 
+MOST_SEED = 2**31 - 1
+"""What every library that a seed goes to takes; a log refuses to read more than 64 bits."""
+
 
 def checked_threads(threads: int | None) -> int | None:
     """Refuse a thread count with which no kernel can run.
@@ -80,6 +83,8 @@ class TuneOptions:
     def __post_init__(self) -> None:
         """Refuse values with which no run is possible."""
         checked_threads(self.threads)
+        if not 0 <= self.seed <= MOST_SEED:
+            raise UserError(f"--seed must be between 0 and {MOST_SEED}, got {self.seed}")
         for name in ("trials", "batch"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -14,7 +14,7 @@ from records.errors import InvalidLine, Problem, StoreError
 from records.interop.metaschedule_import import RECORD_FILE, WORKLOAD_FILE
 from records.ranking import group_by_task, rank
 from records.schema import TuningRecord
-from records.store import Query, RecordStore
+from records.store import RecordStore
 from records.trace_check import check_trace
 from search_space import tvm_api
 from search_space.workload import Workload
@@ -35,9 +35,7 @@ class Exported:
     skipped: tuple[Problem, ...]
 
 
-def export_database(
-    store: RecordStore, directory: Path, *, limit: int | None = None, query: Query | None = None
-) -> Exported:
+def export_database(store: RecordStore, directory: Path, *, limit: int | None = None) -> Exported:
     """Write the valid records of a store as a MetaSchedule database.
 
     A record is left out when it has no trace (nothing to replay), when its trace starts from a rewritten
@@ -47,7 +45,6 @@ def export_database(
         store: Where the records are.
         directory: Where to write the two files; made if missing.
         limit: Best plans of each task to write; all valid ones when absent.
-        query: Which records. The database knows no machines, so name one where a store holds several.
 
     Returns:
         What was written and what was not.
@@ -65,7 +62,7 @@ def export_database(
         if (directory / name).exists():
             raise StoreError(f"{directory / name} exists: choose another directory or remove it")
     database = meta_schedule.database.JSONDatabase(work_dir=str(directory))
-    view = store.view(query)
+    view = store.view()
     workloads: dict[str, Workload | DoesNotApply] = {}
     committed: dict[str, Any] = {}
     skipped: list[Problem] = []

@@ -5,6 +5,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from tuner.errors import UserError
+from tuner.options import TuneOptions
 from tuner.workloads import OPERATORS
 
 pytestmark = pytest.mark.tvm
@@ -39,6 +41,16 @@ def test_wrong_argument_count_names_the_arguments(refused):
 def test_non_positive_extent_names_the_argument(refused, value):
     line = refused("tune", f"c2d:1,14,14,{value},256,3,1,1")
     assert "in_channels" in line and value in line
+
+
+def test_an_option_given_twice(refused):
+    assert "more than once" in refused("tune", "gmm:1,8,8,8,dtype=int8,dtype=float32")
+
+
+@pytest.mark.parametrize("rows", [400_000, 99_999_999])
+def test_operands_beyond_all_memory_are_refused(refused, rows):
+    line = refused("tune", f"gmm:1,{rows},{rows},{rows}")
+    assert f"gmm:1,{rows}" in line and "of memory, this machine has" in line
 
 
 def test_missing_file(refused):
@@ -128,11 +140,18 @@ def test_target_that_cannot_be_tuned(refused):
         ("--threads", "100000"),
         ("--batch", "0"),
         ("--seed", "-1"),
+        ("--seed", "9223372036854775808"),
     ],
 )
 def test_numbers_that_must_be_positive(refused, option, value):
     line = refused("tune", "gmm:1,8,8,8", option, value)
     assert option in line and value in line
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_that_no_log_could_hold_are_refused_from_python_too(seed):
+    with pytest.raises(UserError, match=f"--seed must be between 0 and .*, got {seed}"):
+        TuneOptions(seed=seed)
 
 
 @pytest.mark.parametrize("text", ["0", "0s", "ten", "5x", "", "-3s", "1m2"])

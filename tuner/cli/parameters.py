@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
-from tuner.options import MOST_THREADS
+from tuner.options import MOST_SEED, MOST_THREADS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 COUNT = click.IntRange(min=1)
-SEED = click.IntRange(min=0)
+SEED = click.IntRange(0, MOST_SEED)
 THREADS = click.IntRange(1, MOST_THREADS)
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}

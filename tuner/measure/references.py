@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search_space.tvm_api import tvm
 from search_space.workload import BufferSpec, Workload
 from tuner.measure.buffers import INPUT_SETS, Arguments, GuardedBuffer, is_floating
 from tuner.measure.messages import Referenced
@@ -43,6 +44,12 @@ if TYPE_CHECKING:
 def reference_seconds(workload: Workload) -> float:
     """Estimate how long one run of the reordered program takes on a CPU, within an order of magnitude."""
     return workload.flops / min(_RATES.get(spec.dtype, _EMULATED_RATE) for spec in workload.args)
+
+
+def memory_needed(workload: Workload) -> int:
+    """Return the bytes that measuring takes at least: operands, and a copy of them for every input set."""
+    operands = sum(spec.elements * int(tvm.DataType(spec.dtype).bits) // 8 for spec in workload.args)
+    return operands * (1 + len(INPUT_SETS))
 
 
 class References:

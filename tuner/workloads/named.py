@@ -32,13 +32,16 @@ def named_workload(spec: str) -> Workload:
     if operator is None:
         raise UserError(f"unknown operator {name!r} in {spec!r}: known are {', '.join(OPERATORS)}")
     words = [word.strip() for word in tail.split(",")] if tail.strip() else []
-    options = dict(word.split("=", 1) for word in words if "=" in word)
+    given = [word.split("=", 1) for word in words if "=" in word]
+    options = dict(given)
     values = _values(spec, operator, [word for word in words if "=" not in word])
     dtype = options.pop("dtype", "float32")
     if options:
         raise UserError(
             f"unknown option {next(iter(options))!r} in {spec!r}: only dtype= may follow the numbers"
         )
+    if len(given) > 1:
+        raise UserError(f"{spec!r} gives dtype more than once: say it once")
     if dtype not in operator.types:
         raise UserError(
             f"dtype {dtype!r} in {spec!r} is not one that {name} has: use {', '.join(operator.types)}"
