@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,21 @@ def check_place(path: Path) -> None:
     """Refuse a place where no compiled model can be written, before anything is compiled.
 
     Raises:
-        UserError: If it has no name, is a folder, or its folder does not exist.
+        UserError: If it has no name, is no plain file, or its folder does not exist or may not be written.
     """
     if not path.name or path.is_dir():
         raise UserError(f"cannot write {str(path)!r}: it is a folder; name a file such as model.so")
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        raise UserError(f"cannot write {str(path)!r}: it is no plain file; name a file such as model.so")
     if not path.parent.is_dir():
         raise UserError(f"cannot write {str(path)!r}: the folder {str(path.parent)!r} does not exist")
+    try:
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write {str(path)!r}: {error.strerror}; name a file in a folder that may be written"
+        ) from error
 
 
 def append(path: Path, weights: Sequence[NDArray[Any]], description: dict[str, Any]) -> None:

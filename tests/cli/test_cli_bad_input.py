@@ -1,5 +1,8 @@
 """Every mistake gets one line that says what, where, the value and the remedy, and exit code 2."""
 
+import os
+import stat
+
 import numpy as np
 import onnx
 import pytest
@@ -236,6 +239,13 @@ def test_output_folder_that_is_missing(refused, tmp_path):
 def test_output_that_has_no_name(refused, tmp_path, place):
     (tmp_path / "folder").mkdir()
     assert "name a file such as model.so" in refused("compile", "gmm:1,8,8,8", "-o", place)
+
+
+def test_output_that_cannot_be_written(refused, tmp_path):
+    os.mkfifo(tmp_path / "pipe.so")
+    assert "no plain file" in refused("compile", "gmm:1,8,8,8", "-o", "pipe.so")
+    assert stat.S_ISFIFO((tmp_path / "pipe.so").stat().st_mode)
+    assert "may be written" in refused("compile", "gmm:1,8,8,8", "-o", "/proc/m.so")
 
 
 def test_output_that_is_an_input_is_refused_before_anything_is_compiled(refused, tmp_path, monkeypatch):
