@@ -309,6 +309,17 @@ def test_unexpected_error_is_one_line_too(tirtune, monkeypatch):
     ]
 
 
+def test_mistakes_in_the_last_workload_are_found_before_the_first_is_compared(refused, monkeypatch):
+    monkeypatch.setattr("tuner.bench.operators.bench_operator", lambda *_: pytest.fail("compared"))
+    assert "'missing.onnx': no such file" in refused("bench", "gmm:1,8,8,8", "missing.onnx")
+    assert "foo" in refused("bench", "gmm:1,8,8,8", "foo:1")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--top", 2), ("--threads", 2), ("--output", "new.jsonl")])
+def test_what_only_a_replay_reads_needs_one(refused, option, value):
+    assert f"{option} {value} needs --revalidate" in refused("records", "verify", "run.jsonl", option, value)
+
+
 def test_inputs_that_do_not_fit(tirtune, refused, tmp_path):
     assert tirtune("compile", "gmm:1,8,8,8", "--no-predict", "-o", "m.so").code == 0
     np.savez("wrong.npz", a=np.zeros(3))

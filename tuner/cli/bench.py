@@ -68,11 +68,16 @@ def bench(
         from records.environment import available_cores
         from tuner.bench.models import bench_model
         from tuner.bench.operators import BenchOptions, bench_operator, check_sides, describe_machine
+        from tuner.frontends.files import require_file
+        from tuner.frontends.load import FORMS
         from tuner.workloads import is_named, named_workload
 
         operators = [word for word in workloads if is_named(word)]
-        for word in operators:
-            named_workload(word)  # a mistake in the last must not cost the time of the others
+        for word in workloads:  # a mistake in the last must not cost the time of the others
+            if word in operators:
+                named_workload(word)
+            elif ".py:" not in word:
+                require_file(Path(word), f" (a workload is {FORMS})")
         if shapes and len(operators) == len(workloads):
             raise UserError("--input-shape: operators have fixed shapes; only ONNX models leave shapes open")
         sides = tuple(dict.fromkeys(name.strip() for name in against.split(",") if name.strip()))

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from records.store import RecordStore
 
 
+REPLAYED = 3
+"""Schedules of each task: the best was perhaps lucky, and those behind it are nearly as good."""
+
+
 @click.command("verify", short_help="Check every byte of a log, or measure its best again.")
 @click.argument("log", metavar="LOG")
 @click.option("--revalidate", is_flag=True, help="Replay and measure the best schedules on this machine.")
 @click.option(
-    "--top", type=COUNT, default=3, show_default=True, metavar="K", help="Schedules of each task to replay."
+    "--top", type=COUNT, metavar="K", help="Schedules of each task that --revalidate replays; 3 when absent."
 )
 @click.option(
     "--output", "-o", metavar="LOG", help="Where the schedules that survive --revalidate are written."
@@ -39,14 +43,15 @@ if TYPE_CHECKING:
 @with_json
 @with_debug
 def verify(
-    log: str, revalidate: bool, top: int, output: str | None, threads: int | None, as_json: bool
+    log: str, revalidate: bool, top: int | None, output: str | None, threads: int | None, as_json: bool
 ) -> int:
     """Decode everything in LOG and check identities and references; exit with 1 if anything is wrong.
 
     With --revalidate the best schedules are replayed, checked and timed on this machine too.
     """
-    if output is not None and not revalidate:
-        raise UserError("--output needs --revalidate: a check alone writes nothing")
+    for name, value in (("--output", output), ("--top", top), ("--threads", threads)):
+        if value is not None and not revalidate:
+            raise UserError(f"{name} {value} needs --revalidate: a check alone replays and writes nothing")
     if output is not None:
         refuse_to_overwrite(output, [log])
     with opened([log]) as (store,):
@@ -72,7 +77,7 @@ def verify(
                 click.echo(f"What is whole goes to a new log with: tirtune records merge {log} -o NEW.jsonl")
         held = found.is_sound
         if revalidate:
-            values["revalidated"] = rows = _replayed(store, top, output, threads, as_json)
+            values["revalidated"] = rows = _replayed(store, top or REPLAYED, output, threads, as_json)
             held = held and all(row["failure"] is None for row in rows)
     if as_json:
         print_json(values)
