@@ -95,13 +95,17 @@ def test_a_duel_runs_what_the_trials_have_built() -> None:
         measurer._builder.submit = lambda key, plan: submitted.append(plan) or submit(key, plan)  # type: ignore[method-assign,func-returns-value]
         assert measurer.compare(TASK.key, None, GOOD).failure is None
         assert submitted == []
-        holder = measurer._kept._builds["holder"]
+        holder = measurer._kept._holder
+        assert holder is not None
         # The checks have put other inputs in; later runs must be timed with the random ones all the same.
         measurer.supervisor.stop(holder.handle, False)
         assert measurer._runner._check(holder.handle, ["random"]).ok
         assert measurer.compare(TASK.key, GOOD, {"kind": "default"}).failure is None
         assert submitted == [{"kind": "default"}]
-        pid = measurer._kept._builds["holder"].handle.pid
+        assert measurer.compare(TASK.key, {"kind": "default"}, GOOD).failure is None
+        assert submitted == [{"kind": "default"}], "who lost is kept too"
+        assert measurer._kept._holder is not None
+        pid = measurer._kept._holder.handle.pid
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not is_alive(pid))
         assert measurer.compare(TASK.key, GOOD, SLOW).failure is None

@@ -160,6 +160,10 @@ def tune(
 def _run(
     workloads: tuple[str, ...], target: str | None, options: TuneOptions, quiet: bool
 ) -> tuple[TuneResult, ProgressDisplay]:
+    from tuner.measure.supervisor import start_ahead
+
+    if options.measure == "local":
+        start_ahead()
     from tuner import api
     from tuner.cli.progress import ProgressDisplay
 

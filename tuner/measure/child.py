@@ -103,10 +103,7 @@ def run_reference(channel: m.Channel, state: TaskState, payload: bytes) -> None:
     assert isinstance(message, m.BuildReference)
     os.environ["TVM_NUM_THREADS"] = str(state.opened.threads)
     try:
-        if state.is_device:
-            module = IRModule({"main": load_json(state.opened.program).with_attr("global_symbol", "main")})
-        else:
-            module = state.materialize(state.context, {"kind": "default"}).module
+        module = IRModule({"main": load_json(state.opened.program).with_attr("global_symbol", "main")})
         if message.kind == "partial sums":
             module = with_partial_sums(module)
         if message.kind != "untuned":

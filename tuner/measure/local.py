@@ -19,7 +19,7 @@ from tuner.measure.check import LONG_SUM
 from tuner.measure.clock import Clock
 from tuner.measure.fork_builder import ForkBuilder
 from tuner.measure.fork_runner import ForkRunner
-from tuner.measure.kept import CHALLENGER, HOLDER, KeptBuilds
+from tuner.measure.kept import KeptBuilds
 from tuner.measure.options import MeasureOptions
 from tuner.measure.protocols import Build, Run
 from tuner.measure.supervisor import Supervisor
@@ -163,7 +163,7 @@ class LocalMeasurer(Closing):
                 if outcome.may_win:
                     outcome = outcome.checked(self._runner.check(builds[-1]))
             if outcome.failure is None:
-                self._keep(HOLDER, builds[-1] if outcome.may_win else builds[0])
+                self._keep_duellists(builds, outcome)
             return outcome
         finally:
             for build in builds:
@@ -201,18 +201,22 @@ class LocalMeasurer(Closing):
                 result = results[place] = self._result(build, run)
                 if result.seconds is None or result.is_quick:
                     continue
-                if incumbent_seconds is None or result.seconds < incumbent_seconds:
-                    incumbent_seconds = result.seconds
-                    self._keep(CHALLENGER, build)
+                incumbent_seconds = min(result.seconds, incumbent_seconds or result.seconds)
+                self._kept.offer(build, result.seconds)
         for build in ready:
             if build not in self._kept:
                 self._builder.discard(build)
         return incumbent_seconds
 
-    def _keep(self, role: str, build: Build) -> None:
-        """Keep a build for the next duel; it is paused until then."""
-        self.supervisor.stop(build.handle, True)
-        self._kept.keep(role, build)
+    def _keep_duellists(self, builds: Sequence[Build], outcome: Comparison) -> None:
+        """Keep the winner of a duel, and the loser as a rival; both are paused until the next one."""
+        for build in builds:
+            self.supervisor.stop(build.handle, True)
+        winner = builds[-1] if outcome.may_win else builds[0]
+        self._kept.crown(winner)
+        loser = outcome.first if outcome.may_win else outcome.second
+        if loser is not None and len(builds) > 1:
+            self._kept.offer(builds[0] if outcome.may_win else builds[-1], loser.median)
 
     def _result(self, build: Build, run: Run | None) -> MeasureResult:
         stages = dict(build.stages)

@@ -87,7 +87,7 @@ class OpenTask(msgspec.Struct, tag=True, frozen=True):
 
 
 class TaskReady(msgspec.Struct, tag=True, frozen=True):
-    """Task server to tuner: prepared.
+    """Task server to tuner: buffers and inputs are there, so the reference outputs may be computed.
 
     Attributes:
         output_bytes: Bytes of all outputs of one input set.
@@ -100,6 +100,10 @@ class TaskReady(msgspec.Struct, tag=True, frozen=True):
     reduction: float
     is_device: bool = False
     reference_seconds: float = 0.0
+
+
+class Prepared(msgspec.Struct, tag=True, frozen=True):
+    """Task server to tuner: what plans are built from is there too."""
 
 
 class BuildPlan(msgspec.Struct, tag=True, frozen=True):
@@ -247,6 +251,7 @@ Message = (
     | Exited
     | OpenTask
     | TaskReady
+    | Prepared
     | BuildPlan
     | BuildReference
     | BuildCanary

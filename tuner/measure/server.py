@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from search_space.error_text import described
@@ -64,6 +65,12 @@ class ForkLoop:
         finally:
             for token in list(self._pids):
                 self._reap(token)
+
+    def serve_waiting(self) -> None:
+        """Do what was asked already, and come back."""
+        if select.select([self._channel.fileno()], [], [], 0)[0]:
+            for message in self._channel.receive():
+                self._handle(message)
 
     def _handle(self, message: m.Message) -> bool:
         if isinstance(message, m.Fork):
@@ -150,8 +157,7 @@ def serve_task(channel: m.Channel, payload: bytes, descriptors: list[int], paren
     except Exception as error:
         channel.send(m.Fault("generate", described(error)))
         return
-    gc.collect()
-    gc.freeze()
+    _freeze()
     channel.send(
         m.TaskReady(state.arguments.output_bytes, state.reduction, state.is_device, state.reference_seconds)
     )
@@ -172,20 +178,33 @@ def serve_task(channel: m.Channel, payload: bytes, descriptors: list[int], paren
         run_device(own, state, payload)
 
     roles = {"plan": role(child.run_plan), "reference": role(child.run_reference), "device": start_device}
-    ForkLoop(channel, roles).run()
+    loop = ForkLoop(channel, roles)
+    # Reference outputs need no sketches: the two are made at the same time where that was asked for.
+    loop.serve_waiting()
+    try:
+        state = with_context(state)
+    except Exception as error:
+        channel.send(m.Fault("generate", described(error)))
+    else:
+        _freeze()
+        channel.send(m.Prepared())
+    loop.run()
+
+
+def _freeze() -> None:
+    """Keep what is there out of the collector's sight, so that children do not copy it."""
+    gc.collect()
+    gc.freeze()
 
 
 def prepare_task(opened: m.OpenTask, reference_memory: int) -> TaskState:
-    """Do once what every child of a task would do: parse, prepare, allocate, draw inputs.
+    """Do once what every child would do: parse, allocate, draw inputs; the rest is :func:`with_context`.
 
     Args:
         opened: The task.
         reference_memory: Descriptor of the memory for reference outputs.
     """
-    module_name, _, function_name = opened.entry.partition(":")
-    module = importlib.import_module(module_name)
-    own_rules = (opened.rules,) if opened.rules else ()
-    context = getattr(module, function_name)(opened.program, opened.target, *own_rules)
+    module = importlib.import_module(opened.entry.partition(":")[0])
     workload = workload_from_program(opened.program, opened.name)
     arguments = Arguments.allocate(workload.args)
     arguments.fill("random", opened.seed, opened.is_positive)
@@ -199,7 +218,7 @@ def prepare_task(opened: m.OpenTask, reference_memory: int) -> TaskState:
         canary = canary_code(target)
     return TaskState(
         opened=opened,
-        context=context,
+        context=None,
         materialize=module.materialize,
         target=target,
         arguments=arguments,
@@ -209,6 +228,15 @@ def prepare_task(opened: m.OpenTask, reference_memory: int) -> TaskState:
         reference_seconds=reference_seconds(workload),
         canary=canary,
     )
+
+
+def with_context(state: TaskState) -> TaskState:
+    """Call the entry point, which derives what the plans of the task are made from."""
+    opened = state.opened
+    module_name, _, function_name = opened.entry.partition(":")
+    own_rules = (opened.rules,) if opened.rules else ()
+    prepare = getattr(importlib.import_module(module_name), function_name)
+    return replace(state, context=prepare(opened.program, opened.target, *own_rules))
 
 
 def serve_canary(channel: m.Channel, payload: bytes, descriptors: list[int], parent: int) -> None:
@@ -232,8 +260,7 @@ def main() -> None:
     adopt_orphans()
     channel = m.Channel(socket.socket(fileno=int(sys.argv[1])))
     warm_up()
-    gc.collect()
-    gc.freeze()
+    _freeze()
     ForkLoop(channel, {"task": serve_task, "canary": serve_canary}).run()
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import TypeAlias
 
 from tuner.errors import JobFailed
 from tuner.measure import messages as m
@@ -100,22 +101,8 @@ class Supervisor:
             return self._root
         self._end_root()
         self.starts += 1
-        ours, theirs = socket.socketpair()
-        log = os.memfd_create("tirtune-server-log")
-        paths = [path or str(Path.cwd()) for path in sys.path]
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths), OPENBLAS_NUM_THREADS="1")
-        environment.setdefault("OMP_NUM_THREADS", "1")
-        self._popen = subprocess.Popen(
-            [sys.executable, "-m", "tuner.measure.server", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-        theirs.close()
-        self._root = self._adopt(Process(0, None, m.Channel(ours), log, self._popen.pid))
+        self._popen, channel, log = _AHEAD.pop() if _AHEAD else _start_root()
+        self._root = self._adopt(Process(0, None, channel, log, self._popen.pid))
         return self._root
 
     def fork(self, server: Process, role: str, payload: m.Message, *descriptors: int) -> Process:
@@ -303,6 +290,38 @@ class Supervisor:
             end_group(popen.pid)
             popen.wait()
         os.close(root.log)
+
+
+_Started: TypeAlias = "tuple[subprocess.Popen[bytes], m.Channel, int]"
+_AHEAD: list[_Started] = []
+
+
+def start_ahead() -> None:
+    """Start the root server of the next supervisor: it loads the compiler while the caller does so too.
+
+    One that is never used ends with this process.
+    """
+    if not _AHEAD:
+        _AHEAD.append(_start_root())
+
+
+def _start_root() -> _Started:
+    ours, theirs = socket.socketpair()
+    log = os.memfd_create("tirtune-server-log")
+    paths = [path or str(Path.cwd()) for path in sys.path]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths), OPENBLAS_NUM_THREADS="1")
+    environment.setdefault("OMP_NUM_THREADS", "1")
+    popen = subprocess.Popen(
+        [sys.executable, "-m", "tuner.measure.server", str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=environment,
+        start_new_session=True,
+    )
+    theirs.close()
+    return popen, m.Channel(ours), log
 
 
 def require(process: Process, message: m.Message | None, doing: str) -> m.Message:

@@ -18,7 +18,7 @@ class TaskState:
 
     Attributes:
         opened: The message that opened the task.
-        context: What the entry point's ``prepare`` returned.
+        context: What the entry point's ``prepare`` returned; None before it was called.
         materialize: The entry point's ``materialize``.
         target: The target as a TVM object.
         arguments: Buffers, the inputs filled with the ``random`` set.

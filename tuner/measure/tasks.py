@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 
@@ -28,6 +29,8 @@ class OpenedTask:
         has_worked: Whether any candidate ever gave a time.
         stages: Seconds by stage of opening.
         device_first: Whether the reference outputs are computed on the device, because the CPU is too slow.
+        is_prepared: Whether the task server said that it can fork children that build plans.
+        referring: The process that computes reference outputs, where it was forked ahead.
     """
 
     task: MeasureTask
@@ -41,6 +44,8 @@ class OpenedTask:
     has_worked: bool = False
     stages: dict[str, float] = field(default_factory=dict)
     device_first: bool = False
+    is_prepared: bool = False
+    referring: Process | None = None
 
 
 class TaskTable:
@@ -86,10 +91,15 @@ class TaskTable:
         opened = OpenedTask(task, os.memfd_create("tirtune-references"))
         self._tasks[task.key] = opened
         try:
-            self.server(opened)
+            server = self._fork_server(opened)
+            if needs_references and json.loads(task.target).get("kind") == "llvm":
+                # Asked for at once: the outputs are computed while the server derives the sketches.
+                opened.referring = self._fork_reference(server, opened.reference)
+            self._await_ready(opened)
             if needs_references:
                 opened.reference = "device" if opened.device_first else "reordered"
                 self.compute_references(opened)
+            self._await_prepared(opened)
         except BaseException:
             self.drop(task.key)
             raise
@@ -106,6 +116,12 @@ class TaskTable:
         if opened.server is not None:
             self.restarts += 1
             self._supervisor.end(opened.server)
+        server = self._fork_server(opened)
+        self._await_ready(opened)
+        self._await_prepared(opened)
+        return server
+
+    def _fork_server(self, opened: OpenedTask) -> Process:
         task, options = opened.task, self._options
         message = m.OpenTask(
             program=task.program,
@@ -121,13 +137,29 @@ class TaskTable:
             linker=self._linker,
         )
         server = self._supervisor.fork(self._supervisor.root(), "task", message, opened.memory)
-        opened.server = server
-        reply = self._supervisor.wait(server, options.prepare_timeout_seconds)
-        ready = require(server, reply, f"preparing task {task.name}")
+        opened.server, opened.is_prepared = server, False
+        return server
+
+    def _await_ready(self, opened: OpenedTask) -> None:
+        ready = self._await(opened)
         assert isinstance(ready, m.TaskReady)
         opened.reduction = ready.reduction
-        opened.device_first = ready.is_device and ready.reference_seconds > options.reference_budget_seconds
-        return server
+        is_slow = ready.reference_seconds > self._options.reference_budget_seconds
+        opened.device_first = ready.is_device and is_slow
+
+    def _await_prepared(self, opened: OpenedTask) -> None:
+        if not opened.is_prepared:
+            self._await(opened)
+        opened.is_prepared = True
+
+    def _await(self, opened: OpenedTask) -> m.Message:
+        assert opened.server is not None
+        reply = self._supervisor.wait(opened.server, self._options.prepare_timeout_seconds)
+        return require(opened.server, reply, f"preparing task {opened.task.name}")
+
+    def _fork_reference(self, server: Process, kind: str) -> Process:
+        request = m.BuildReference(kind, self._options.reference_budget_seconds)
+        return self._supervisor.fork(server, "device" if kind == "device" else "reference", request)
 
     def compute_references(self, opened: OpenedTask) -> None:
         """Fill the memory with reference outputs, with positive inputs if signed ones give NaN.
@@ -152,8 +184,9 @@ class TaskTable:
         opened = self._tasks.pop(key, None)
         if opened is None:
             return
-        if opened.server is not None:
-            self._supervisor.end(opened.server)
+        for process in (opened.referring, opened.server):
+            if process is not None:
+                self._supervisor.end(process)
         os.close(opened.memory)
 
     def close(self) -> None:
@@ -172,9 +205,8 @@ class TaskTable:
         kinds = tuple(dict.fromkeys((opened.reference, *reordered, "untuned")))
         for kind in kinds:
             opened.reference = kind
-            request = m.BuildReference(kind, self._options.reference_budget_seconds)
-            role = "device" if kind == "device" else "reference"
-            process = self._supervisor.fork(self.server(opened), role, request)
+            process, opened.referring = opened.referring, None
+            process = process or self._fork_reference(self.server(opened), kind)
             reply = self._supervisor.wait(process, self._options.reference_timeout_seconds)
             try:
                 if isinstance(reply, m.Referenced):
