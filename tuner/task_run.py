@@ -64,6 +64,7 @@ class TaskRun:
     state: str = "waiting"
     rounds: int = 0
     _timed: dict[str, tuple[float, MeasureResult]] = field(default_factory=dict)
+    _beaten: list[tuple[Plan, Plan]] = field(default_factory=list)
 
     def progress(self) -> TaskProgress:
         """Return what there is to show."""
@@ -156,10 +157,10 @@ class TaskRun:
         known = self.best_result or MeasureResult(plan=self.best_plan, timing=outcome.first)
         incumbent = _confirmed(known, outcome.first, known.verdict)
         record(self, incumbent, "confirmation", 0.0)
-        if outcome.may_win:
-            self._crown(rival, outcome.second.median)
-        else:
-            self._crown(incumbent, outcome.first.median)
+        won, lost = (rival, incumbent) if outcome.may_win else (incumbent, rival)
+        self._crown(won, (outcome.second if outcome.may_win else outcome.first).median)
+        if outcome.is_separated:
+            self._beaten.append((dict(lost.plan), dict(won.plan)))
         return True
 
     def _holder(self, challenger: MeasureResult) -> Plan | None:
@@ -173,7 +174,10 @@ class TaskRun:
         self.best_plan, self.best_seconds, self.best_result = dict(result.plan), seconds, result
 
     def finish(self, measurer: Measurer, record: Recorder) -> None:
-        """Let the closest candidates challenge once more, so that noise has not picked the winner."""
+        """Let the closest candidates challenge once more, so that noise has not picked the winner.
+
+        Who has clearly lost a duel with this winner is not asked again.
+        """
         if self.best_result is None or self.best_seconds is None:
             return
         limit = FINAL_MARGIN * self.best_seconds
@@ -187,7 +191,8 @@ class TaskRun:
             key=lambda item: item[0],
         )
         for _, result in close[: FINALISTS - 1]:
-            self._duel(measurer, result, record)
+            if (dict(result.plan), self.best_plan) not in self._beaten:
+                self._duel(measurer, result, record)
 
 
 def _seconds(result: MeasureResult) -> float:

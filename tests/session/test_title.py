@@ -128,3 +128,13 @@ def test_a_challenger_that_crashes_changes_nothing(task_run: TaskRun) -> None:
     measurer.compare = lambda key, first, second: failed  # type: ignore[method-assign]
     batch(task_run, measurer, log, {"trial": 1.0, "duel": 1.0})
     assert task_run.best_seconds == 2.0
+
+
+def test_who_clearly_lost_to_the_winner_is_not_asked_again(task_run: TaskRun) -> None:
+    measurer, log = Duels(), Log()
+    batch(task_run, measurer, log, {"trial": 2.02, "duel": 2.02})
+    batch(task_run, measurer, log, {"trial": 2.0, "duel": 2.5})  # loses to the first
+    batch(task_run, measurer, log, {"trial": 2.01, "duel": 1.99})  # dethrones the first
+    task_run.finish(measurer, log)
+    # The second never met the new winner; the first, who lost to it, is spared.
+    assert measurer.duels == [(None, 2.02), (2.02, 2.0), (2.02, 2.01), (2.01, 2.0)]

@@ -109,6 +109,40 @@ def _has_conditions(func: Any) -> bool:
     return bool(found)
 
 
+_HELD = "tirtune.held"
+"""Name of the call in which a value is hidden from the simplifier."""
+
+
+def simplify_statements() -> Any:
+    """Return the passes that move conditions out of loops, unroll, and simplify, which keep named numbers.
+
+    TVM's simplifier puts what a name stands for in every place where it is used. That is meant for indices.
+    Sums that a transform names because several results share them would be written out in each of those, and
+    LLVM would have to find them again.
+    """
+    simplify = [hoist_conditions(), tirx.transform.UnrollLoop(), tirx.transform.StmtSimplify()]
+    return tvm.ir.transform.Sequential([_each(_hide_numbers), *simplify, _each(_show_numbers)])
+
+
+def _hide_numbers(func: Any) -> Any:
+    def hidden(node: Any) -> Any:
+        if "float" not in str(node.var.ty) or isinstance(node.value, tvm.ir.TensorLoad):
+            return node
+        return tirx.Bind(node.var, tirx.call_extern(node.value.ty, _HELD, node.value))
+
+    return func.with_body(tvm_ffi.structural_map(func.body, (tirx.Bind, hidden)))
+
+
+def _show_numbers(func: Any) -> Any:
+    def shown(node: Any) -> Any:
+        value = node.value
+        if isinstance(value, tvm.ir.Call) and len(value.args) == 2 and str(value.args[0]) == f'"{_HELD}"':
+            return tirx.Bind(node.var, value.args[1])
+        return node
+
+    return func.with_body(tvm_ffi.structural_map(func.body, (tirx.Bind, shown)))
+
+
 def cpu_pipeline() -> tuple[Any, Any, Any]:
     """Return TVM's lowering pipeline without what only costs time on a CPU.
 
@@ -137,9 +171,7 @@ def cpu_pipeline() -> tuple[Any, Any, Any]:
             s_tir.LoopPartition(),
             passes.VectorizeLoop(True),
             passes.StorageRewrite(),
-            hoist_conditions(),
-            passes.UnrollLoop(),
-            passes.StmtSimplify(),
+            simplify_statements(),
             _each(skip_padding),
             _each(stream_stores),
             _each(prefetch_rows),

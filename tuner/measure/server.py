@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Any
 
 from search_space.error_text import described
-from search_space.tvm_api import IRModule, te, tvm
+from search_space.tvm_api import IRModule, te, trust_schedule_calls, tvm
 from search_space.workload import workload_from_program
 from tuner.measure import child
 from tuner.measure import messages as m
@@ -259,6 +259,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     adopt_orphans()
     channel = m.Channel(socket.socket(fileno=int(sys.argv[1])))
+    trust_schedule_calls()
     warm_up()
     _freeze()
     ForkLoop(channel, {"task": serve_task, "canary": serve_canary}).run()
