@@ -101,7 +101,7 @@ class Supervisor:
             return self._root
         self._end_root()
         self.starts += 1
-        self._popen, channel, log = _AHEAD.pop() if _AHEAD else _start_root()
+        self._popen, channel, log = _take_ahead() or _start_root()
         self._root = self._adopt(Process(0, None, channel, log, self._popen.pid))
         return self._root
 
@@ -303,6 +303,16 @@ def start_ahead() -> None:
     """
     if not _AHEAD:
         _AHEAD.append(_start_root())
+
+
+def _take_ahead() -> _Started | None:
+    while _AHEAD:
+        popen, channel, log = _AHEAD.pop()
+        if popen.poll() is None:
+            return popen, channel, log
+        channel.close()
+        os.close(log)
+    return None
 
 
 def _start_root() -> _Started:
