@@ -190,6 +190,7 @@ class LocalMeasurer(Closing):
         results: dict[int, MeasureResult],
         incumbent_seconds: float | None,
     ) -> float | None:
+        rivals: list[tuple[Build, float]] = []
         with self.account.part("run"), self._while_running(key):
             for build, place in ready.items():
                 self._look_at_canary()
@@ -202,7 +203,9 @@ class LocalMeasurer(Closing):
                 if result.seconds is None or result.is_quick:
                     continue
                 incumbent_seconds = min(result.seconds, incumbent_seconds or result.seconds)
-                self._kept.offer(build, result.seconds)
+                rivals.append((build, result.seconds))
+        for build, seconds in rivals:
+            self._kept.offer(build, seconds)
         for build in ready:
             if build not in self._kept:
                 self._builder.discard(build)
