@@ -192,7 +192,7 @@ def _compute(
 
     shape = [geometry.points, *geometry.placed(rows, [a.extent for a in columns])]
     names = ["uv", *geometry.placed("p", [a.name for a in columns])]
-    by_columns = len(columns) == 1 and not geometry.rows_last and geometry.grouped < 0
+    by_columns = len(columns) == 1 and not geometry.rows_last
     marks = {TILE_COLUMNS: 1} if by_columns else None
     products = emitter.compute(shape, product, stage.name, names, marks=marks)
 

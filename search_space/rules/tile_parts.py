@@ -26,12 +26,22 @@ times as large as the weights, but what one task needs of it is made where it is
       tiled uv, tw, co1, q:   product[uv, tw, co1] += tiles[uv, th, tw, q] * kernel[uv, q, co1]
       for th, tw, co1:        out[4*th + i, 4*tw + j, co] = ...
 
+Where the reduction is blocked, all products of a task add up block by block, and so much of the kernel is
+made as one block needs; one buffer, small enough for a near cache, serves all blocks::
+
+    parallel co:
+      for q0:
+        for q1, co1:          kernel[uv, q1, co1] = ...
+        tiled uv, tw, co1:    product.local[uv, tw, co1] += ...           # over q1
+      ...
+
 By panels (``rewrites/strassen.py``) operands are there before: tiles as a whole, the kernel when the model
 was compiled. A task makes its products and adds them up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -43,6 +53,7 @@ from search_space.hardware import Hardware
 from search_space.nest import Bools, LoopNest
 from search_space.rules.elementwise import spatial_nest
 from search_space.rules.epilogue import AttachEpilogueStep, CacheWriteStep, vector_annotate
+from search_space.rules.part_nests import held_in_blocks, leading_part, shrunk
 from search_space.rules.places import TILE_COLUMNS, TILE_PANELS, TILE_ROWS
 from search_space.rules.tiling import FinishTileStep, TileStep
 from search_space.steps import Memory, PlainStep
@@ -94,13 +105,35 @@ class TilePartsStep(PlainStep):
         tiles = "" if self.part is None else self.part.writes[0].name
         return sum(prod(u.shape) * u.element_bytes for u in self.tiling.block.reads if u.name != tiles)
 
+    def in_blocks(self, columns: Columns) -> Bools:
+        """Mask of the candidates whose kernel is made block by block of the reduction: [N]."""
+        found = np.asarray(self.tiling.reduction_blocks(columns) > 1)
+        if self.by_rows or self._blocked_dimension() < 0:
+            return np.zeros(columns.size, dtype=bool)
+        for i in self.tiling.spatial:
+            found = found & (columns.factors(self.tiling.tile_name(i))[:, 1] == 1)
+        return found
+
+    def _blocked_dimension(self) -> int:
+        """Return along which dimension of what is moved the blocks of the reduction lie, or -1."""
+        if self.part is None or self.tiling.blocked_reduction < 0:
+            return -1
+        iterator = self.tiling.axes[self.tiling.blocked_reduction].iterator
+        name = self.part.writes[0].name
+        use = next(u for u in self.tiling.block.reads if u.name == name)
+        dimension = use.single.index(iterator) if iterator in use.single else -1
+        return dimension if self.part.writes[0].single[dimension] >= 0 else -1
+
     def slots(self) -> tuple[Slot, ...]:
         """Own the decisions of the product's tiling."""
         return self.tiling.slots()
 
     def valid(self, columns: Columns) -> Bools:
-        """Apply the limits of the product's tiling."""
-        return self.tiling.valid(columns)
+        """Apply the limits of the product's tiling; blocks of the reduction lie outside of all others."""
+        found = self.tiling.valid(columns)
+        if self._blocked_dimension() >= 0:
+            found = found & ((self.tiling.reduction_blocks(columns) == 1) | self.in_blocks(columns))
+        return found
 
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Split the result by tasks, move every stage below, tile the product."""
@@ -120,10 +153,12 @@ class TilePartsStep(PlainStep):
             self._vectorise(sch, block)
         sch.compute_at(memory.blocks[f"{product}.epilogue"], task, preserve_unit_loops=True)
         sch.compute_at(sch.get_sblock(product), task, preserve_unit_loops=True)
-        if self.moved is not None:
-            sch.compute_at(sch.get_sblock(self.moved.name), task, preserve_unit_loops=True)
-            self._vectorise(sch, self.moved)
         TileStep(self.tiling).apply(sch, columns, memory)
+        if self.moved is not None:
+            block = memory.loops[product]["R0"][-1]
+            at = block if self.in_blocks(columns)[0] else task
+            sch.compute_at(sch.get_sblock(self.moved.name), at, preserve_unit_loops=True)
+            self._vectorise(sch, self.moved)
         AttachEpilogueStep(self.tiling, None).apply(sch, columns, memory)
         FinishTileStep(self.tiling).apply(sch, columns, memory)
 
@@ -144,13 +179,24 @@ class TilePartsStep(PlainStep):
         tasks = np.full(columns.size, self.tasks, np.float32)
         once = np.ones(columns.size, np.float32)
 
-        def stage(block: BlockInfo, executions: np.ndarray, role: str) -> LoopNest:
+        def stage(
+            block: BlockInfo, executions: np.ndarray, role: str, leading: Sequence[np.ndarray] = ()
+        ) -> LoopNest:
             lanes = min(self._lanes(block), block.axes[-1].extent)
             while block.axes[-1].extent % lanes:
                 lanes -= 1
-            return spatial_nest(block, np.full(columns.size, lanes, np.float32), executions, tasks, role)
+            width = np.full(columns.size, lanes, np.float32)
+            return spatial_nest(block, width, executions, tasks, role, leading)
 
         (compute,) = TileStep(self.tiling).nests(columns)
+        made: tuple[LoopNest, ...] = ()
+        if self.part is not None:
+            blocks = np.where(self.in_blocks(columns), self.tiling.reduction_blocks(columns), np.float32(1))
+            at = self._blocked_dimension()
+            nest = stage(self.part, tasks * blocks, "pad", leading_part(self.part, at, blocks))
+            made = (held_in_blocks(nest, self.part.writes[0], at, blocks),)
+            step = self.tiling.loops(columns).level.index("R0") if at >= 0 else -1
+            compute = held_in_blocks(compute, self.part.writes[0], at, blocks, step)
         (copy,) = AttachEpilogueStep(self.tiling, None).nests(columns)
         local = {self.tiling.block.writes[0].name: self.tiling.block.writes[0].shape}
         outputs = [
@@ -158,7 +204,7 @@ class TilePartsStep(PlainStep):
             for b in self.outputs
         ]
         return (
-            *(() if self.part is None else (stage(self.part, tasks, "pad"),)),
+            *made,
             replace(compute, executions=tasks, workers=tasks),
             replace(copy, executions=copy.executions * np.float32(self.tasks), workers=tasks),
             *(stage(b, once, "elementwise") for b in outputs),
@@ -228,7 +274,7 @@ def tile_columns(block: BlockInfo, blocks: dict[str, BlockInfo], hardware: Hardw
     kernel = next((u for u in product.reads if column in u.axes), None)
     maker = _maker(kernel, product, blocks)
     axis = len(outputs[-1].axes) - 1
-    extent = product.axes[column].extent
+    extent, group = product.axes[column].extent, product.axes[column].group
     if kernel is None or maker is None or outputs[-1].axes[axis].extent != extent:
         return None
     lanes = hardware.lanes(product.writes[0].element_bytes)
@@ -238,7 +284,9 @@ def tile_columns(block: BlockInfo, blocks: dict[str, BlockInfo], hardware: Hardw
     sizes = [
         size
         for size in range(lanes, MAX_COLUMNS + 1, lanes)
-        if extent % size == 0 and extent // size >= TASKS_PER_CORE * hardware.cores
+        if extent % size == 0
+        and (group == 1 or group % size == 0)
+        and extent // size >= TASKS_PER_CORE * hardware.cores
     ]
     fitting = [size for size in sizes if whole * size // extent <= USABLE * hardware.l2_bytes]
     if not fitting:
@@ -297,19 +345,3 @@ def _maker(use: BufferUse | None, product: BlockInfo, blocks: dict[str, BlockInf
     """Return the block that makes an operand of the product, and of nothing else."""
     found = [blocks[p] for p in product.producers if use and blocks[p].writes[0].name == use.name]
     return found[0] if found and found[0].consumers == (product.name,) else None
-
-
-def shrunk(block: BlockInfo, extents: dict[int, int]) -> BlockInfo:
-    """Describe a part of a block: with shorter iterators, and buffers as large as they then reach."""
-    axes = tuple(replace(a, extent=extents.get(i, a.extent)) for i, a in enumerate(block.axes))
-
-    def part(use: BufferUse) -> BufferUse:
-        shape = list(use.shape)
-        for d, row in enumerate(use.coefficients):
-            if any(row[i] for i in extents):
-                reach = 1 + sum(abs(float(c)) * (a.extent - 1) for c, a in zip(row, axes, strict=True))
-                shape[d] = min(shape[d], int(reach))
-        return replace(use, shape=tuple(shape))
-
-    reads, writes = tuple(part(u) for u in block.reads), tuple(part(u) for u in block.writes)
-    return replace(block, axes=axes, reads=reads, writes=writes)
