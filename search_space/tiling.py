@@ -79,6 +79,8 @@ class Tiling:
             are as large as a group.
         group_iterator: Position of that block iterator, or -1.
         is_nested: Whether it runs inside a task of another step: then S0 has one iteration.
+        is_blocked: Whether blocks of the reduction lie outside of all others of a task: then S1 has one
+            iteration.
     """
 
     block: BlockInfo
@@ -93,6 +95,7 @@ class Tiling:
     group: int = 1
     group_iterator: int = -1
     is_nested: bool = False
+    is_blocked: bool = False
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -138,7 +141,7 @@ class Tiling:
             if i == self.vector:
                 found.append(self._vector_slot(i))
             elif axis.kind == LoopKind.SPATIAL:
-                limits = (self._most_tasks, None, None, MAX_ROWS_PER_TILE)
+                limits = (self._most_tasks, self._most_blocks, None, MAX_ROWS_PER_TILE)
                 found.append(tile(self.tile_name(i), axis.extent, SPATIAL_PARTS, limits))
             else:
                 blocked = None if i == self.blocked_reduction else 1
@@ -162,6 +165,11 @@ class Tiling:
         """Limit of the parallel part of an axis."""
         return 1 if self.is_nested else None
 
+    @property
+    def _most_blocks(self) -> int | None:
+        """Limit of the parts of an axis within a task."""
+        return 1 if self.is_blocked else None
+
     def _vector_slot(self, axis: int) -> Slot:
         """Factorisations (S0, S1, S2, vectors, lanes) for every vector width on offer."""
         tables: list[np.ndarray] = []
@@ -171,7 +179,9 @@ class Tiling:
         offset = 0
         for lanes in self.lanes:
             table, near = _tile_table(
-                extent // lanes, SPATIAL_PARTS, (self._most_tasks, None, None, MAX_VECTORS_PER_TILE)
+                extent // lanes,
+                SPATIAL_PARTS,
+                (self._most_tasks, self._most_blocks, None, MAX_VECTORS_PER_TILE),
             )
             tables.append(np.concatenate([table, np.full((len(table), 1), lanes)], axis=1))
             neighbours.append(near + offset)

@@ -91,7 +91,9 @@ def parts_of_products(state: CpuState, block: BlockInfo) -> Sequence[CpuState]:
     by_columns = tile_columns(block, state.blocks, state.hardware)
     found: list[CpuState] = []
     by_panels = tile_panels(block, state.blocks, state.hardware)
-    for word, step in (("tilerows", by_rows), ("tilecolumns", by_columns), ("tilepanels", by_panels)):
+    in_blocks = by_columns is not None and by_columns.tiling.is_blocked
+    columns = "blockcolumns" if in_blocks else "tilecolumns"
+    for word, step in (("tilerows", by_rows), (columns, by_columns), ("tilepanels", by_panels)):
         if step is not None:
             moved = () if step.moved is None else (step.moved.name,)
             names = (*moved, step.tiling.block.name, *(b.name for b in step.outputs))

@@ -26,8 +26,8 @@ times as large as the weights, but what one task needs of it is made where it is
       tiled uv, tw, co1, q:   product[uv, tw, co1] += tiles[uv, th, tw, q] * kernel[uv, q, co1]
       for th, tw, co1:        out[4*th + i, 4*tw + j, co] = ...
 
-Where the reduction is blocked, all products of a task add up block by block, and so much of the kernel is
-made as one block needs; one buffer, small enough for a near cache, serves all blocks::
+Where even that is too large, all products of a task add up block by block of the channels, and so much of
+the kernel is made as one block needs; one buffer, small enough for a near cache, serves all blocks::
 
     parallel co:
       for q0:
@@ -69,8 +69,8 @@ MAX_COLUMNS = 64
 KERNEL_PART = 1.0
 """Part of the second cache level up to which a kernel is not worth making by columns."""
 USABLE = 0.6
-"""Part of the second cache level, or where that is too small of a core's share of the last one, that the
-kernel of one task may fill; tiles pass through the rest."""
+"""Part of the second cache level that the kernel of one task, or of one block of it, may fill; tiles pass
+through the rest."""
 UNIT_AXES = 2
 """Iterators of extent one that stand first in a transform of results (``rewrites/unrolled.py``)."""
 
@@ -105,14 +105,10 @@ class TilePartsStep(PlainStep):
         tiles = "" if self.part is None else self.part.writes[0].name
         return sum(prod(u.shape) * u.element_bytes for u in self.tiling.block.reads if u.name != tiles)
 
-    def in_blocks(self, columns: Columns) -> Bools:
-        """Mask of the candidates whose kernel is made block by block of the reduction: [N]."""
-        found = np.asarray(self.tiling.reduction_blocks(columns) > 1)
-        if self.by_rows or self._blocked_dimension() < 0:
-            return np.zeros(columns.size, dtype=bool)
-        for i in self.tiling.spatial:
-            found = found & (columns.factors(self.tiling.tile_name(i))[:, 1] == 1)
-        return found
+    @property
+    def has_blocks(self) -> bool:
+        """Whether what is moved can be made block by block of the reduction."""
+        return self._blocked_dimension() >= 0
 
     def _blocked_dimension(self) -> int:
         """Return along which dimension of what is moved the blocks of the reduction lie, or -1."""
@@ -129,11 +125,13 @@ class TilePartsStep(PlainStep):
         return self.tiling.slots()
 
     def valid(self, columns: Columns) -> Bools:
-        """Apply the limits of the product's tiling; blocks of the reduction lie outside of all others."""
+        """Apply the limits of the product's tiling; a block's part of the kernel has to fit."""
         found = self.tiling.valid(columns)
-        if self._blocked_dimension() >= 0:
-            found = found & ((self.tiling.reduction_blocks(columns) == 1) | self.in_blocks(columns))
-        return found
+        if self.part is None or not self.tiling.is_blocked:
+            return found
+        made = self.part.writes[0]
+        held = prod(made.shape) * made.element_bytes / self.tiling.reduction_blocks(columns)
+        return np.asarray(found & (held <= USABLE * self.tiling.hardware.l2_bytes))
 
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Split the result by tasks, move every stage below, tile the product."""
@@ -155,8 +153,7 @@ class TilePartsStep(PlainStep):
         sch.compute_at(sch.get_sblock(product), task, preserve_unit_loops=True)
         TileStep(self.tiling).apply(sch, columns, memory)
         if self.moved is not None:
-            block = memory.loops[product]["R0"][-1]
-            at = block if self.in_blocks(columns)[0] else task
+            at = memory.loops[product]["R0"][-1] if self.tiling.is_blocked else task
             sch.compute_at(sch.get_sblock(self.moved.name), at, preserve_unit_loops=True)
             self._vectorise(sch, self.moved)
         AttachEpilogueStep(self.tiling, None).apply(sch, columns, memory)
@@ -191,8 +188,8 @@ class TilePartsStep(PlainStep):
         (compute,) = TileStep(self.tiling).nests(columns)
         made: tuple[LoopNest, ...] = ()
         if self.part is not None:
-            blocks = np.where(self.in_blocks(columns), self.tiling.reduction_blocks(columns), np.float32(1))
-            at = self._blocked_dimension()
+            at = self._blocked_dimension() if self.tiling.is_blocked else -1
+            blocks = self.tiling.reduction_blocks(columns) if at >= 0 else once
             nest = stage(self.part, tasks * blocks, "pad", leading_part(self.part, at, blocks))
             made = (held_in_blocks(nest, self.part.writes[0], at, blocks),)
             step = self.tiling.loops(columns).level.index("R0") if at >= 0 else -1
@@ -289,16 +286,15 @@ def tile_columns(block: BlockInfo, blocks: dict[str, BlockInfo], hardware: Hardw
         and extent // size >= TASKS_PER_CORE * hardware.cores
     ]
     fitting = [size for size in sizes if whole * size // extent <= USABLE * hardware.l2_bytes]
-    if not fitting:
-        near = hardware.l3_bytes / hardware.cores * USABLE
-        fitting = [size for size in sizes[:1] if whole * size // extent <= near]
-    if not fitting:
+    if not sizes:
         return None
-    own = shrunk(product, {column: fitting[-1]})
+    size = fitting[-1] if fitting else sizes[0]
+    own = shrunk(product, {column: size})
     last = maker.writes[0].single[-1]
-    tiling = replace(make_tiling(own, hardware), packable=(), is_nested=True)
-    part = shrunk(maker, {last: fitting[-1]})
-    return TilePartsStep(maker, outputs, tiling, part, axis, fitting[-1], extent // fitting[-1], False)
+    tiling = replace(make_tiling(own, hardware), packable=(), is_nested=True, is_blocked=not fitting)
+    part = shrunk(maker, {last: size})
+    step = TilePartsStep(maker, outputs, tiling, part, axis, size, extent // size, False)
+    return step if fitting or step.has_blocks else None
 
 
 def tile_panels(block: BlockInfo, blocks: dict[str, BlockInfo], hardware: Hardware) -> TilePartsStep | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tuner.search.allocation import LEAST_POPULATION, SKETCHES, Standing, divide, owed
+from tuner.search.allocation import LEAST_POPULATION, OWED, SKETCHES, Standing, divide, owed
 
 pytestmark = pytest.mark.pure
 
@@ -44,14 +44,29 @@ def test_few_take_part_in_a_round() -> None:
 
 def test_a_promising_sketch_is_owed_more_than_one_try() -> None:
     standings = {
-        "record": Standing(1.0, 9),
+        "record": Standing(1.0, 30),
         "close": Standing(1.5, 1),
         "closer": Standing(1.2, 2),
         "hopeless": Standing(2.5, 1),
         "untried": Standing(NAN, 0),
     }
-    assert owed(standings) == ["closer", "close"]
+    assert owed(standings) == ["close", "closer"]
     assert rounds(standings)["close"] == 200
+
+
+def test_the_nearer_to_the_record_the_more_tries() -> None:
+    def tries(best: float) -> int:
+        counts = range(1, 100)
+        return next(n for n in counts if not owed({"a": Standing(1.0, 99), "b": Standing(best, n)}))
+
+    assert tries(1.99) == 4 and tries(1.5) == 8 and tries(1.25) == 13
+    assert owed({"a": Standing(1.0, 23)}) == ["a"] and not owed({"a": Standing(1.0, 24)})
+
+
+def test_few_of_those_that_are_owed_a_try_take_part() -> None:
+    standings = {"record": Standing(1.0, 40), **{str(i): Standing(1.3, i) for i in range(1, 9)}}
+    sizes = divide(standings, 1024, np.random.default_rng(0))
+    assert set(sizes) == {"record", *(str(i) for i in range(1, OWED + 1))}
 
 
 def test_the_only_sketch_takes_part() -> None:

@@ -54,7 +54,7 @@ def owed(standings: Mapping[str, Standing]) -> list[str]:
 
 
 def _owed_tries(standing: Standing, limit: float) -> float:
-    return TRIES * float(limit / standing.best) ** _PATIENCE
+    return float(TRIES * (limit / standing.best) ** _PATIENCE)
 
 
 def divide(standings: Mapping[str, Standing], population: int, rng: np.random.Generator) -> dict[str, int]:
