@@ -47,10 +47,11 @@ def test_a_promising_sketch_is_owed_more_than_one_try() -> None:
         "record": Standing(1.0, 30),
         "close": Standing(1.5, 1),
         "closer": Standing(1.2, 2),
-        "hopeless": Standing(2.5, 1),
+        "far": Standing(3.9, 2),
+        "hopeless": Standing(4.5, 1),
         "untried": Standing(NAN, 0),
     }
-    assert owed(standings) == ["close", "closer"]
+    assert owed(standings) == ["close", "closer", "far"]
     assert rounds(standings)["close"] == 200
 
 
@@ -59,7 +60,7 @@ def test_the_nearer_to_the_record_the_more_tries() -> None:
         counts = range(1, 100)
         return next(n for n in counts if not owed({"a": Standing(1.0, 99), "b": Standing(best, n)}))
 
-    assert tries(1.99) == 4 and tries(1.5) == 8 and tries(1.25) == 13
+    assert tries(4.0) == tries(2.0) == 3 and tries(1.5) == 8 and tries(1.25) == 13
     assert owed({"a": Standing(1.0, 23)}) == ["a"] and not owed({"a": Standing(1.0, 24)})
 
 

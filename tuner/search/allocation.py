@@ -16,11 +16,12 @@ LEAST_POPULATION = 128
 SKETCHES = 3
 """Sketches that take part in a round once something was measured, besides those that are owed a try."""
 TRIES = 3
-"""Measured candidates after which a sketch is judged that is PROMISING times as slow as the record."""
-PROMISING = 2.0
-"""A sketch whose best is within this factor of the record is owed tries."""
-_PATIENCE = 3.0
-"""Power with which a sketch is owed more tries the nearer it is to the record: 7 at one and a half times the
+"""Measured candidates after which a sketch is judged: the first of one, the best predicted, may take three
+times as long as the second."""
+PROMISING = 4.0
+"""A sketch whose best is within this factor of the record is owed its tries."""
+_NEAR, _PATIENCE = 2.0, 3.0
+"""Within this factor it is owed more, by this power of how much nearer it is: 7 at one and a half times the
 record, 12 at five quarters. A model that is wrong for a whole sketch learns it from measurements only."""
 OWED = 4
 """Sketches that take part in a round because they are owed a try."""
@@ -48,13 +49,14 @@ def record_of(standings: Mapping[str, Standing]) -> float:
 
 def owed(standings: Mapping[str, Standing]) -> list[str]:
     """Return the sketches that were tried too little to be judged, those with the fewest tries first."""
-    limit = PROMISING * record_of(standings)
-    found = [n for n, s in standings.items() if s.best <= limit and 0 < s.tried < _owed_tries(s, limit)]
+    record = record_of(standings)
+    found = [name for name, s in standings.items() if 0 < s.tried < _owed_tries(s.best / record)]
     return sorted(found, key=lambda name: (standings[name].tried, standings[name].best))
 
 
-def _owed_tries(standing: Standing, limit: float) -> float:
-    return float(TRIES * (limit / standing.best) ** _PATIENCE)
+def _owed_tries(distance: float) -> float:
+    """Return how many tries a sketch is owed whose best takes ``distance`` times as long as the record."""
+    return TRIES * max(1.0, (_NEAR / distance) ** _PATIENCE) if distance <= PROMISING else 0.0
 
 
 def divide(standings: Mapping[str, Standing], population: int, rng: np.random.Generator) -> dict[str, int]:
