@@ -125,7 +125,7 @@ def compute_nest(tiling: Tiling, columns: Columns) -> LoopNest:
     accesses: list[Access] = []
     for use in (*tiling.block.writes, *tiling.block.reads):
         packed = (
-            (columns.choice(tiling.pack_name(use.position)) > 0).astype(np.float32)
+            (tiling.pack_place(columns, use.position) > 0).astype(np.float32)
             if not use.is_write and use.position in tiling.packable
             else None
         )

@@ -18,6 +18,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search_space.access import BlockInfo, BufferUse
 from search_space.decisions import Columns, Slot, _tile_table, choice, tile
@@ -27,8 +28,7 @@ from search_space.operands import is_packable, is_plain_operand
 
 PACK_PLACES = (0, 1, 2, 3)
 """Values of a packing slot: not at all, once before, per task, per block of a task."""
-CONSTANT_PACK_PLACES = PACK_PLACES[:2]
-"""Values of the packing slot of a weight: packing it before, when the model is compiled, costs nothing."""
+UNPACKED, PACKED_AT_ROOT, PACKED_PER_TASK, PACKED_PER_BLOCK = PACK_PLACES
 SPATIAL_PARTS = 4
 REDUCTION_PARTS = 3
 MAX_UNROLLED_REDUCTION = 16
@@ -117,9 +117,18 @@ class Tiling:
         return f"{self.block.name}.tile.{self.axes[axis].name}"
 
     def pack_name(self, position: int) -> str:
-        """Name of an operand's packing slot."""
+        """Name of an operand's packing slot; weights have none."""
         use = next(u for u in self.block.reads if u.position == position)
         return f"{self.block.name}.pack.{use.name}"
+
+    def pack_place(self, columns: Columns, position: int) -> NDArray[np.int64]:
+        """Return where a packable operand is packed: [N] of :data:`PACK_PLACES`.
+
+        A weight is packed once, when the model is compiled: that costs nothing, and is no decision.
+        """
+        if position in self.constants:
+            return np.full(columns.size, PACKED_AT_ROOT)
+        return columns.choice(self.pack_name(position))
 
     def panel_use(self, use: BufferUse) -> BufferUse:
         """Return how an operand is read once it is packed (before its dimensions are cut into panels)."""
@@ -155,9 +164,9 @@ class Tiling:
                 )
         found.append(choice(self.order_name, (0, 1)))
         for position in self.packable:
-            places = CONSTANT_PACK_PLACES if position in self.constants else PACK_PLACES
-            required = position in self.must_pack
-            found.append(choice(self.pack_name(position), places[1:] if required else places))
+            if position not in self.constants:
+                places = PACK_PLACES[1:] if position in self.must_pack else PACK_PLACES
+                found.append(choice(self.pack_name(position), places))
         return tuple(found)
 
     @property

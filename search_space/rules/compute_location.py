@@ -77,7 +77,7 @@ class ComputeLocationStep(PlainStep):
         use = next(u for u in self.tiling.block.reads if u.name == name)
         if use.position not in self.tiling.packable:
             return np.zeros(columns.size, dtype=bool)
-        return np.asarray(columns.choice(self.tiling.pack_name(use.position)) > 0)
+        return np.asarray(self.tiling.pack_place(columns, use.position) > 0)
 
     def nests(self, columns: Columns) -> tuple[LoopNest, ...]:
         """Describe the producer; attached, it runs per task or block on that part's region."""

@@ -37,10 +37,8 @@ from search_space.rules.epilogue import vector_annotate
 from search_space.rules.places import ROOT
 from search_space.steps import Memory, PlainStep
 from search_space.tile_nest import panel_widths
-from search_space.tiling import PACK_PLACES, Tiling
+from search_space.tiling import PACKED_AT_ROOT, PACKED_PER_BLOCK, PACKED_PER_TASK, UNPACKED, Tiling
 from search_space.tvm_api import Schedule, tirx
-
-UNPACKED, PACKED_AT_ROOT, PACKED_PER_TASK, PACKED_PER_BLOCK = PACK_PLACES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +80,7 @@ class PackStep(PlainStep):
 
     def apply(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Read through a copy that is laid out, and walked, in panels."""
-        where = int(columns.choice(self.tiling.pack_name(self.position))[0])
+        where = int(self.tiling.pack_place(columns, self.position)[0])
         if where == UNPACKED:
             return
         widths = self._widths(columns)
@@ -138,7 +136,7 @@ class PackStep(PlainStep):
 
     def place(self, sch: Schedule, columns: Columns, memory: Memory) -> None:
         """Run the copy before the computation, or attach it to the loops that its panels serve."""
-        where = int(columns.choice(self.tiling.pack_name(self.position))[0])
+        where = int(self.tiling.pack_place(columns, self.position)[0])
         if where == UNPACKED:
             return
         copy = memory.blocks[self._role]
@@ -202,7 +200,7 @@ class PackStep(PlainStep):
         for position, d in enumerate(outer, start=dims):
             extents[:, position] = widths[:, d]
             moves(d, position, 1.0)
-        where = columns.choice(self.tiling.pack_name(self.position))
+        where = self.tiling.pack_place(columns, self.position)
         parallel = np.zeros((depth, size), dtype=bool)
         parallel[: max(1, len(outer) + max(0, len(middle) - 1))] = where == PACKED_AT_ROOT
         executions, tasks = self._attached(columns, where, extents, widths)
@@ -269,7 +267,7 @@ class PackStep(PlainStep):
 
     def workspace_bytes(self, columns: Columns) -> Floats:
         """Bytes of the panels."""
-        where = columns.choice(self.tiling.pack_name(self.position))
+        where = self.tiling.pack_place(columns, self.position)
         return np.asarray((where != UNPACKED) * float(prod(self.use.shape) * self.use.element_bytes))
 
 
