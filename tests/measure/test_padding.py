@@ -39,6 +39,30 @@ INSIDE = """
 """
 
 
+SEVERAL = """
+    for r in range(7):
+        for k in range(8):
+            y[0] = y[0] + T.if_then_else(1 <= r, x[r * 8 + k], T.float32(0)) * w[k]
+            y[1] = y[1] + x[r * 8 + k] * w[k]
+            y[2] = y[2] + T.if_then_else(r < 6, x[r * 8 + k + 8], T.float32(0)) * w[k]
+"""
+BOTH_WAYS = """
+    for r in range(7):
+        if 1 <= r and r < 6:
+            for k in range(8):
+                y[0] = y[0] + x[r * 8 + k] * w[k]
+                y[1] = y[1] + x[r * 8 + k] * w[k]
+                y[2] = y[2] + x[r * 8 + k + 8] * w[k]
+        else:
+            for k in range(8):
+                if 1 <= r:
+                    y[0] = y[0] + x[r * 8 + k] * w[k]
+                y[1] = y[1] + x[r * 8 + k] * w[k]
+                if r < 6:
+                    y[2] = y[2] + x[r * 8 + k + 8] * w[k]
+"""
+
+
 def skipped(text):
     return skip_padding(parse_script(HEADER + text))
 
@@ -47,6 +71,10 @@ def skipped(text):
 def test_the_condition_of_an_operand_becomes_one_of_the_statement(condition, after):
     before = BEFORE.format(guarded=GUARDED.format(condition=condition, otherwise=0))
     tvm.ir.assert_structural_equal(skipped(before), parse_script(HEADER + after))
+
+
+def test_several_conditions_are_asked_once_before_the_loop():
+    tvm.ir.assert_structural_equal(skipped(SEVERAL), parse_script(HEADER + BOTH_WAYS))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,19 @@ after::
 
 LLVM moves such a condition out of the loop too, but must then multiply by zero: a weight might be infinite.
 TVM's simplifier leaves those products out where the condition is a constant, and libraries do everywhere.
+
+Where rows have conditions of their own (rows of an image that are one axis), tiles inside of the image need
+none of them; the loop asks at the border only::
+
+    for r:
+        if 1 <= i + r and i + r < 7:
+            for k:
+                acc[0] = acc[0] + x[i + r - 1, k] * w[r, k]
+                acc[1] = acc[1] + x[i + r, k] * w[r, k]
+        else:
+            for k:
+                if 1 <= i + r: acc[0] = ...
+                if i + r < 7: acc[1] = ...
 """
 
 from __future__ import annotations
@@ -118,14 +131,35 @@ def _is_plain_if(statement: Any) -> bool:
 
 
 def _outside(loop: Any) -> Any:
-    """Return ``if c: for ...`` for a serial loop over ``if c`` that does not change c."""
-    body = loop.body
-    if not _is_plain_if(body) or loop.kind != tirx.ForKind.SERIAL or _uses(body.condition, loop.loop_var):
+    """Return ``if c: for ...`` for a serial loop over ``if c`` that keeps c, or both ways of several."""
+    if loop.kind != tirx.ForKind.SERIAL:
         return loop
-    inner = tirx.For(
-        loop.loop_var, loop.min, loop.extent, loop.kind, body.then_case, annotations=loop.annotations
+    statements = _parts(loop.body)
+    is_fixed = [_is_plain_if(s) and not _uses(s.condition, loop.loop_var) for s in statements]
+    conditions: list[Any] = []
+    for statement, fixed in zip(statements, is_fixed, strict=True):
+        if fixed and not any(_is_equal(statement.condition, known) for known in conditions):
+            conditions.append(statement.condition)
+    if len(statements) == 1 and conditions:
+        return tirx.IfThenElse(conditions[0], _looped(loop, loop.loop_var, statements[0].then_case), None)
+    stores = [part for s in statements for part in (_parts(s.then_case) if _is_plain_if(s) else [s])]
+    if len(conditions) < 2 or not all(isinstance(part, tirx.BufferStore) for part in stores):
+        return loop
+    inside = [
+        part
+        for s, fixed in zip(statements, is_fixed, strict=True)
+        for part in (_parts(s.then_case) if fixed else [s])
+    ]
+    again = tirx.Var(loop.loop_var.name, loop.loop_var.ty)
+    free = tvm_ffi.structural_map(
+        tirx.SeqStmt(inside), (tvm.ir.Var, lambda v: again if v.same_as(loop.loop_var) else v)
     )
-    return tirx.IfThenElse(body.condition, inner, None)
+    return tirx.IfThenElse(tirx.all(*conditions), _looped(loop, again, free), loop)
+
+
+def _looped(loop: Any, variable: Any, body: Any) -> Any:
+    """Return a loop with another variable and body."""
+    return tirx.For(variable, loop.min, loop.extent, loop.kind, body, annotations=loop.annotations)
 
 
 def _uses(condition: Any, variable: Any) -> bool:
