@@ -162,11 +162,13 @@ class BlockInfo:
         return self.is_reduction and any(busy - use.axes for use in self.reads)
 
 
-def analyse(sch: Schedule) -> dict[str, BlockInfo]:
+def analyse(sch: Schedule, known: list[BlockInfo] | None = None) -> dict[str, BlockInfo]:
     """Describe every block of a schedule's ``main`` function, in program order.
 
     Args:
         sch: A schedule whose blocks still have one loop per iterator.
+        known: Descriptions of earlier states of the same program: a block that is still the same is not
+            looked at again. What is new is added.
 
     Returns:
         Block name to description.
@@ -180,7 +182,15 @@ def analyse(sch: Schedule) -> dict[str, BlockInfo]:
         block = sch.get(rv)
         producers = tuple(str(sch.get(p).name_hint) for p in sch.get_producers(rv))
         consumers = tuple(str(sch.get(c).name_hint) for c in sch.get_consumers(rv))
-        infos[str(block.name_hint)] = _describe(block, producers, consumers, params)
+        info = next((k for k in known or () if block.same_as(k.body)), None)
+        if info is None or (info.producers, info.consumers) != (producers, consumers):
+            if info is None:
+                info = _describe(block, producers, consumers, params)
+            else:
+                info = replace(info, producers=producers, consumers=consumers)
+            if known is not None:
+                known.append(info)
+        infos[str(block.name_hint)] = info
     return infos
 
 

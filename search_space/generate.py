@@ -122,10 +122,11 @@ def _inline_variants(func: Any, hardware: Limits, weights: frozenset[str]) -> li
     module = IRModule({"main": func.with_attr("global_symbol", "main")})
     sch = Schedule(module, debug_mask="none", error_render_level="fast")
     variants: list[tuple[Schedule, tuple[str, ...], tuple[str, ...]]] = []
-    fixed = _constant_blocks(analyse(sch), weights)
-    base_steps = _inline_all(sch, fixed)
+    known: list[BlockInfo] = []
+    fixed = _constant_blocks(analyse(sch, known), weights)
+    base_steps = _inline_all(sch, fixed, known)
     variants.append((sch, base_steps, ()))
-    blocks = analyse(sch)
+    blocks = analyse(sch, known)
     optional = [b.name for b in blocks.values() if b.name not in fixed and may_inline(b, blocks)]
     for name in optional[:2]:
         for other, steps, words in list(variants):
@@ -133,11 +134,11 @@ def _inline_variants(func: Any, hardware: Limits, weights: frozenset[str]) -> li
                 continue  # an earlier choice has inlined it already
             copy = other.copy()
             copy.compute_inline(copy.get_sblock(name))
-            more = _inline_all(copy, fixed)
+            more = _inline_all(copy, fixed, known)
             variants.append((copy, (*steps, name, *more), (*words, f"inline.{name}")))
     states = []
     for sch_variant, inlined, words in variants:
-        blocks = analyse(sch_variant)
+        blocks = analyse(sch_variant, known)
         pending = tuple(name for name in blocks if name not in fixed)
         made = frozenset(use.name for name in fixed for use in blocks[name].writes)
         inlines = tuple(InlineStep(n) for n in inlined)
@@ -157,10 +158,10 @@ def _constant_blocks(blocks: dict[str, BlockInfo], weights: frozenset[str]) -> f
     return frozenset(found)
 
 
-def _inline_all(sch: Schedule, fixed: frozenset[str]) -> tuple[str, ...]:
+def _inline_all(sch: Schedule, fixed: frozenset[str], known: list[BlockInfo]) -> tuple[str, ...]:
     inlined: list[str] = []
     while True:
-        blocks = analyse(sch)
+        blocks = analyse(sch, known)
         found = next(
             (b.name for b in blocks.values() if b.name not in fixed and must_inline(b, blocks)), None
         )
