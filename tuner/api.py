@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,7 @@ def tune(
         UserError: If something that was asked for is impossible.
         JobFailed: If the run could not be carried out.
     """
+    started = time.monotonic()
     options = options or TuneOptions()
     resolved = target_of(target, options.threads)
     cuts = cuts_of_all(workloads, options.input_shapes)
@@ -79,14 +81,23 @@ def tune(
     kind = str(resolved.kind.name)
     is_here = options.measure == "local" and kind == "llvm"
     if options.accept and models and options.log is not None and is_here:
-        acceptance = AfterRun(models, resolved, str(options.log), options.seconds)
+        acceptance = AfterRun(models, resolved, str(options.log), options.seconds, started)
     tasks = _tasks(cuts)
     if not options.measure.startswith("replay:"):
         _refuse_too_large(tasks)
     racing = "racing" not in options.disable
     with measurer_of(options.measure, options.rules, racing, kind, options.cache) as measurer:
         reserved = 0.0 if acceptance is None else acceptance.reserved_seconds
-        session = Session(tasks, resolved, options, measurer, listener, chosen, reserved_seconds=reserved)
+        session = Session(
+            tasks,
+            resolved,
+            options,
+            measurer,
+            listener,
+            chosen,
+            reserved_seconds=reserved,
+            started=started,
+        )
         result = session.run()
         return result if acceptance is None else acceptance.finish(session, result)
 

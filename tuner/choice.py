@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -16,7 +16,7 @@ from records.errors import RecordError
 from records.opening import opened
 from records.query import lookup
 from records.store import LogView, Query, RecordStore
-from search_space.candidate import context_of, materialize, sketch_plan
+from search_space.candidate import Context, context_of, materialize, sketch_plan
 from search_space.error_text import last_line
 from search_space.hardware import device_name, hardware_of, target_text
 from search_space.workload import Workload
@@ -40,12 +40,14 @@ class Chooser:
         stores: Where records are looked up, in order.
         predict: Whether workloads without a record are scheduled by prediction.
         seed: Seed of the prediction.
+        contexts: Workload key to its sketches, where they are known already.
     """
 
     target: Any
     stores: Sequence[RecordStore]
     predict: bool = True
     seed: int = 0
+    contexts: Mapping[str, Context] = field(default_factory=dict)
 
     def __call__(self, workload: Workload) -> Choice:
         """Choose a schedule for one workload."""
@@ -105,7 +107,7 @@ class Chooser:
         return f"no record of this workload among the {others} of {view.where}"
 
     def _predicted(self, workload: Workload, reason: str) -> Choice:
-        context = context_of(workload, self.target)
+        context = self.contexts.get(workload.key) or context_of(workload, self.target)
         model = RunModel(context.hardware, self.seed)
         strategy = EvolutionarySearch(
             context.sketches, Scorer(context.hardware, model, 0), np.random.default_rng(self.seed)

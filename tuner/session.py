@@ -17,7 +17,7 @@ from records.opening import open_store
 from records.plans import plan_key
 from records.schema import Header
 from records.store import Query, RecordStore
-from search_space.candidate import context_of
+from search_space.candidate import Context, context_of
 from search_space.hardware import hardware_of, target_text
 from search_space.user_rules import RulesRefused, load_rules
 from search_space.workload import Workload
@@ -33,16 +33,13 @@ from tuner.pace import Pace, gain_of
 from tuner.result import TuneResult
 from tuner.resume import restore_task
 from tuner.scheduler import GradientScheduler, TaskCurve
-from tuner.search import (
-    EvolutionarySearch,
-    RandomSearch,
-    Scorer,
-    SearchStrategy,
-    search_options,
-)
+from tuner.search import EvolutionarySearch, RandomSearch, Scorer, SearchStrategy, search_options
 from tuner.task_run import Stopwatch, TaskRun
 from tuner.tasks import Task
 from tuner.transfer import Transfer
+
+FINAL_PART = 0.05
+"""Part of a limited time that is left for the last duels; those of the tasks that matter most come first."""
 
 
 class Session:
@@ -56,6 +53,7 @@ class Session:
         listener: Told about progress.
         clock: Monotonic seconds.
         reserved_seconds: Part of the time that is left for what comes after the search.
+        started: When the run began by the clock; now when absent.
     """
 
     def __init__(
@@ -68,18 +66,20 @@ class Session:
         objective: Objective | None = None,
         clock: Callable[[], float] = time.monotonic,
         reserved_seconds: float = 0.0,
+        started: float | None = None,
     ) -> None:
         if not tasks:
             raise UserError("there is nothing to tune: the workload has no tasks")
         self._options = options
-        self._reserved_seconds = reserved_seconds
+        limit = options.seconds
+        self._search_seconds = None if limit is None else limit - reserved_seconds
         self._target = target
         self._target_text = target_text(target)
         self._hardware = hardware_of(target)
         self._measurer = measurer
         self._listener = listener
         self._watch = Stopwatch(clock)
-        self._started = clock()
+        self._started = clock() if started is None else started
         self._rng = np.random.default_rng(options.seed)
         self._model = RunModel(self._hardware, options.seed, options.disable)
         self._objective = objective or objective_of(options.objective)
@@ -97,6 +97,13 @@ class Session:
         self._trial = self._taken_over = 0
         self._pending: list[Any] = []
         self._message = ""
+
+    @property
+    def contexts(self) -> dict[str, Context]:
+        """Sketches by workload key, where they are those that a model is compiled with."""
+        if self._options.rules or "packing" in self._options.disable:
+            return {}
+        return {run.task.key: run.context for run in self._runs}
 
     def run(self) -> TuneResult:
         """Tune until the budget is spent, nothing is left to try, or the user interrupts.
@@ -161,8 +168,9 @@ class Session:
 
     def _loop(self) -> str:
         stopped = self._until_stopped()
-        for run in self._runs:
-            if run.rounds:
+        limit = self._search_seconds
+        for run in sorted(self._runs, key=lambda r: -sum(r.curve.calls) * (r.best_seconds or 0.0)):
+            if run.rounds and (limit is None or self._elapsed() < limit):
                 with self._watch.time("measure"):
                     run.finish(self._measurer, self._record)
             run.state = "done"
@@ -213,17 +221,17 @@ class Session:
     def _spent(self) -> str:
         if self._budget is not None and sum(r.trials for r in self._runs) >= self._budget:
             return f"all {self._budget} trials are spent"
-        limit = self._options.seconds
-        if limit is not None and self._elapsed() >= limit - self._reserved_seconds:
+        limit = self._search_seconds
+        if limit is not None and self._elapsed() >= (1.0 - FINAL_PART) * limit:
             return f"the time of {self._options.seconds:g} s is up"
         return ""
 
     def _pace(self) -> Pace:
-        limit = self._options.seconds
+        limit = self._search_seconds
         spent = sum(r.trials for r in self._runs)
         return Pace(
             trials=self._budget,
-            seconds=None if limit is None else limit - self._reserved_seconds,
+            seconds=None if limit is None else (1.0 - FINAL_PART) * limit,
             spent=spent,
             measured=spent - self._taken_over,
             elapsed_seconds=self._elapsed(),

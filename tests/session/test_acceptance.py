@@ -14,7 +14,7 @@ from tests.assets.models.small import MODELS, residual_cnn
 from tuner import api
 from tuner.acceptance import accept as module
 from tuner.acceptance.accept import Acceptance, verdict_of
-from tuner.acceptance.after_run import AfterRun
+from tuner.acceptance.after_run import AfterRun, expected_seconds
 from tuner.acceptance.race import LEAST_ROUNDS, Lap, profile, race
 from tuner.acceptance.verdict import ModelVerdict, verdict_values
 from tuner.choice import Chooser, open_records
@@ -80,9 +80,11 @@ def test_what_is_slower_in_place_is_not_used_again(tuned, monkeypatch):
         # The processes of the versions are not started: their times are given.
         rounds = {"tuned": 1.0, "predicted": 0.5, "previous": 0.1}
         monkeypatch.setattr(module, "open_versions", lambda *_: {})
-        monkeypatch.setattr(module, "race", lambda _: Lap({n: (t,) * 12 for n, t in rounds.items()}))
+        monkeypatch.setattr(module, "race", lambda _, **__: Lap({n: (t,) * 12 for n, t in rounds.items()}))
         monkeypatch.setattr(
-            module, "profile", lambda _: {n: {f"{slow_symbol}_packed": [t] * 12} for n, t in rounds.items()}
+            module,
+            "profile",
+            lambda _, **__: {n: {f"{slow_symbol}_packed": [t] * 12} for n, t in rounds.items()},
         )
         previous = {workload.key: Choice(None, "tuned", "", plan=checked_plan(log, workload))}
         verdict = Acceptance(target, after._chooser, session.confirm_in_place).accept(lowered, previous)
@@ -167,3 +169,16 @@ def test_equal_schedules_are_not_compared(monkeypatch):
 
     verdict = Acceptance(target, chooser, lambda *_: False).accept(lowered, {})
     assert not verdict.is_slower and "not compared" in verdict.words and "without this run" in verdict.words
+
+
+def test_a_comparison_that_does_not_fit_into_the_time_is_left_out_and_said(tmp_path):
+    lowered = lower(from_onnx(MODELS["two_outputs"](), name="model"))
+    target, log = api.target_of(None, None), str(tmp_path / "new.jsonl")
+    long = AfterRun([lowered, lowered], target, log, 600.0)
+    expected = expected_seconds(lowered, 2)
+    assert long.reserved_seconds == pytest.approx(2 * expected)
+    assert AfterRun([lowered, lowered], target, log, 1.5 * expected / 0.3).reserved_seconds == expected
+    short = AfterRun([lowered], target, log, 1.0)
+    assert short.reserved_seconds == 0.0
+    verdict = short._verdict(None, lowered, {}, expected)
+    assert verdict.ratio is None and "room for it" in verdict.words

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
+from search_space.candidate import Context
 from search_space.workload import Workload
-from tuner.acceptance.race import Lap, open_versions, profile, race
+from tuner.acceptance.race import LIMIT_SECONDS, Lap, open_versions, profile, race
 from tuner.acceptance.verdict import ModelVerdict
 from tuner.choice import Chooser
 from tuner.compilation import Choice, compile_model
@@ -43,31 +45,48 @@ class Acceptance:
         target: The resolved target.
         chooser: Opens what looks schedules up as ``tuner.compile`` will.
         confirm: Writes what was found in place to the log.
+        contexts: Workload key to its sketches, where they are known already.
     """
 
     def __init__(
-        self, target: Any, chooser: Callable[[], AbstractContextManager[Chooser]], confirm: Confirm
+        self,
+        target: Any,
+        chooser: Callable[[], AbstractContextManager[Chooser]],
+        confirm: Confirm,
+        contexts: Mapping[str, Context] | None = None,
     ) -> None:
         self._target = target
         self._chooser = chooser
         self._confirm = confirm
+        self._contexts = contexts or {}
 
-    def accept(self, lowered: LoweredModel, previous: Mapping[str, Choice]) -> ModelVerdict:
+    def accept(
+        self, lowered: LoweredModel, previous: Mapping[str, Choice], limit_seconds: float | None = None
+    ) -> ModelVerdict:
         """Compare one model.
 
         Args:
             lowered: The model.
             previous: Workload key to what the log gave before the run; empty if it gave nothing.
+            limit_seconds: Wall time to keep to: turns are cut short, and nothing is compared again that would
+                not fit. What a single comparison takes at least is taken anyway.
         """
         try:
             with tempfile.TemporaryDirectory(prefix="tirtune-") as folder:
-                return self._accept(lowered, previous, Path(folder))
+                deadline = None if limit_seconds is None else time.monotonic() + limit_seconds
+                return self._accept(lowered, previous, Path(folder), deadline)
         except (JobFailed, UserError) as error:
             return ModelVerdict(lowered.name, {}, None, None, None, "", reason=str(error))
 
-    def _accept(self, lowered: LoweredModel, previous: Mapping[str, Choice], folder: Path) -> ModelVerdict:
+    def _accept(
+        self,
+        lowered: LoweredModel,
+        previous: Mapping[str, Choice],
+        folder: Path,
+        deadline: float | None,
+    ) -> ModelVerdict:
         choices = {"tuned": self._tuned(lowered)}
-        choices["predicted"] = choices_of(lowered, Chooser(self._target, []))
+        choices["predicted"] = choices_of(lowered, Chooser(self._target, [], contexts=self._contexts))
         if previous:
             choices["previous"] = {
                 key: previous.get(key, predicted) for key, predicted in choices["predicted"].items()
@@ -79,13 +98,17 @@ class Acceptance:
         libraries = {name: self._build(lowered, made, folder / name) for name, made in choices.items()}
         fell_back: dict[str, None] = {}
         for attempt in range(ATTEMPTS):
+            began = time.monotonic()
             with ExitStack() as stack:
                 versions = open_versions(stack, libraries, list(libraries))
-                lap = race(versions)
-                slow = self._slower_in_place(lowered, choices, lap, profile(versions))
-            if not slow or attempt == ATTEMPTS - 1:
-                break
+                lap = race(versions, limit_seconds=_turns(deadline))
+                slow = self._slower_in_place(
+                    lowered, choices, lap, profile(versions, limit_seconds=_turns(deadline))
+                )
             fell_back |= dict.fromkeys(slow)
+            again = time.monotonic() - began
+            if not slow or attempt == ATTEMPTS - 1 or (deadline and time.monotonic() + again > deadline):
+                break
             choices["tuned"] = self._tuned(lowered)
             libraries["tuned"] = self._build(lowered, choices["tuned"], folder / f"tuned{attempt}")
         return verdict_of(lowered.name, lap, tuple(fell_back))
@@ -129,6 +152,11 @@ class Acceptance:
                 self._confirm(workload, ours, summarise([t / count for t in mine]))
                 fallen.append(workload.name)
         return fallen
+
+
+def _turns(deadline: float | None) -> float:
+    """Return the seconds after which no further round of turns begins: half of what is left."""
+    return LIMIT_SECONDS if deadline is None else min(LIMIT_SECONDS, (deadline - time.monotonic()) / 2)
 
 
 def choices_of(lowered: LoweredModel, choose: Callable[[Workload], Choice]) -> dict[str, Choice]:
