@@ -18,7 +18,6 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from search_space.access import BlockInfo, BufferUse
 from search_space.decisions import Columns, Slot, _tile_table, choice, tile
@@ -121,14 +120,10 @@ class Tiling:
         use = next(u for u in self.block.reads if u.position == position)
         return f"{self.block.name}.pack.{use.name}"
 
-    def pack_place(self, columns: Columns, position: int) -> NDArray[np.int64]:
-        """Return where a packable operand is packed: [N] of :data:`PACK_PLACES`.
-
-        A weight is packed once, when the model is compiled: that costs nothing, and is no decision.
-        """
-        if position in self.constants:
-            return np.full(columns.size, PACKED_AT_ROOT)
-        return columns.choice(self.pack_name(position))
+    def pack_place(self, columns: Columns, position: int) -> np.ndarray:
+        """Return where a packable operand is packed, [N] of the places; a weight when a model is compiled."""
+        free = position not in self.constants
+        return columns.choice(self.pack_name(position)) if free else np.full(columns.size, PACKED_AT_ROOT)
 
     def panel_use(self, use: BufferUse) -> BufferUse:
         """Return how an operand is read once it is packed (before its dimensions are cut into panels)."""
@@ -165,13 +160,11 @@ class Tiling:
         found.append(choice(self.order_name, (0, 1)))
         for position in self.packable:
             if position not in self.constants:
-                places = PACK_PLACES[1:] if position in self.must_pack else PACK_PLACES
-                found.append(choice(self.pack_name(position), places))
+                found.append(choice(self.pack_name(position), PACK_PLACES[position in self.must_pack :]))
         return tuple(found)
 
     @property
-    def _most_tasks(self) -> int | None:
-        """Limit of the parallel part of an axis."""
+    def _most_tasks(self) -> int | None:  # limit of the parallel part of an axis
         return 1 if self.is_nested else None
 
     @property
