@@ -98,6 +98,8 @@ class TaskTable:
             self._await_ready(opened)
             if needs_references:
                 opened.reference = "device" if opened.device_first else "reordered"
+                if opened.device_first:
+                    self._await_prepared(opened)  # what the device runs is made from the sketches
                 self.compute_references(opened)
             self._await_prepared(opened)
         except BaseException:
