@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from matmul_plans import ENTRY, matmul_task
-from waiting import is_alive, wait_until
+from waiting import wait_until
 
 from search_space.hardware import resolve_target, target_text
 from search_space.tvm_api import te
@@ -105,9 +105,14 @@ def test_a_duel_runs_what_the_trials_have_built() -> None:
         assert measurer.compare(TASK.key, {"kind": "default"}, GOOD).failure is None
         assert submitted == [{"kind": "default"}], "who lost is kept too"
         assert measurer._kept._holder is not None
-        pid = measurer._kept._holder.handle.pid
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not is_alive(pid))
+        kept = measurer._kept._holder.handle
+        os.kill(kept.pid, signal.SIGKILL)
+
+        def is_noticed() -> bool:
+            measurer.supervisor.poll(0.0)  # its server says so once it has buried it
+            return bool(kept.is_gone)
+
+        wait_until(is_noticed)
         assert measurer.compare(TASK.key, GOOD, SLOW).failure is None
 
 
